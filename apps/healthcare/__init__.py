@@ -1,0 +1,1 @@
+"""Healthcare: ECG monitoring; the patient is the subject of every alert."""

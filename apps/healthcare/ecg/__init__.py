@@ -1,0 +1,1 @@
+"""ECG: from the electrode to an alert."""

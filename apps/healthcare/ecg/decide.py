@@ -1,0 +1,220 @@
+"""Belief -> decision: the only place that knows alarm words and limits.
+
+Definitions follow the PhysioNet/CinC Challenge 2015 (Clifford et al., "The PhysioNet/Computing in Cardiology
+Challenge 2015: reducing false arrhythmia alarms in the ICU", Computing in Cardiology 42:273-276, 2015): asystole is
+no beat for 4 s, extreme bradycardia a rate under 40 a minute over 5 beats, extreme tachycardia above 140 over 17.
+Flutter and fibrillation are one condition there and here: they look alike, and are treated alike.
+
+Priorities follow the table of IEC 60601-1-8 (what happens if nobody acts, and how soon). The rhythms lead to death
+at once: high. A lost signal harms nobody by itself, but leaves a patient unwatched: death, but later: medium.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from apps.healthcare.ecg.fuse import Belief, rate_bpm
+from edgeai_core.decision import Condition, Decision, Priority
+
+Status = Literal["NORMAL", "CRITICAL", "CANNOT_TELL"]
+ACTION = "IMMEDIATE_MEDICAL_ATTENTION"
+
+
+class Code(StrEnum):
+    """The conditions of this loop, the gravest first; all but the last are the patient's, that is the device's."""
+
+    VENTRICULAR_FIBRILLATION = "VENTRICULAR_FIBRILLATION"
+    ASYSTOLE = "ASYSTOLE"
+    VENTRICULAR_TACHYCARDIA = "VENTRICULAR_TACHYCARDIA"
+    EXTREME_BRADYCARDIA = "EXTREME_BRADYCARDIA"
+    EXTREME_TACHYCARDIA = "EXTREME_TACHYCARDIA"
+    SIGNAL_LOST = "SIGNAL_LOST"
+
+
+TITLES = {
+    Code.VENTRICULAR_FIBRILLATION: "Ventricular fibrillation or flutter",
+    Code.ASYSTOLE: "Asystole",
+    Code.VENTRICULAR_TACHYCARDIA: "Ventricular tachycardia",
+    Code.EXTREME_BRADYCARDIA: "Extreme bradycardia",
+    Code.EXTREME_TACHYCARDIA: "Extreme tachycardia",
+    Code.SIGNAL_LOST: "ECG signal lost",
+}
+
+VENTRICULAR = frozenset({Code.VENTRICULAR_FIBRILLATION, Code.VENTRICULAR_TACHYCARDIA})
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where alarms begin. Raises ValueError for limits that contradict each other.
+
+    A ventricular rhythm is believed at a probability of ``ventricular``, and until it falls under
+    ``ventricular_over``; below ``fibrillation_mv`` peak to peak nothing is called fibrillation (asystole is
+    under 0.1 mV in the recommendations of Kerber et al., Circulation 95:1677-1682, 1997). VT runs at
+    ``vt_bpm`` or more. A rate alarm ends when the rate is ``rate_margin`` (a share) back inside its limit.
+    """
+
+    ventricular: float = 0.5
+    ventricular_over: float = 0.3
+    fibrillation_mv: float = 0.1
+    vt_bpm: float = 110.0
+    asystole_s: float = 4.0
+    asystole_mv: float = 0.2
+    bradycardia_bpm: float = 40.0
+    bradycardia_beats: int = 5
+    tachycardia_bpm: float = 140.0
+    tachycardia_beats: int = 17
+    rate_margin: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ventricular_over <= self.ventricular < 1:
+            raise ValueError("it must be 0 < ventricular_over <= ventricular < 1")
+        if not 0 <= self.rate_margin < 0.5:
+            raise ValueError("rate_margin is a share under 0.5")
+        if not 2 <= self.bradycardia_beats <= 32 or not 2 <= self.tachycardia_beats <= 32:
+            raise ValueError("a rate is taken over 2 to 32 beats")
+        if not 0 < self.bradycardia_bpm < self.tachycardia_bpm:
+            raise ValueError("bradycardia_bpm must be above 0 and under tachycardia_bpm")
+        if self.asystole_s < 1 or self.asystole_mv <= 0 or self.fibrillation_mv < 0 or self.vt_bpm <= 0:
+            raise ValueError("asystole_s is at least 1; asystole_mv, fibrillation_mv and vt_bpm are positive")
+
+
+@dataclass(frozen=True)
+class EcgOutput:
+    """What other loops and people get.
+
+    ``condition`` is the code of the gravest condition that holds, or empty; ``confidence`` the probability that
+    it does, None where it is only kept because nothing can be told now. ``rhythm`` is for people.
+    ``time_s`` is that of the signal judged, since the analysis began.
+    """
+
+    patient: str
+    status: Status
+    condition: str = ""
+    confidence: float | None = None
+    action: str = ""
+    rhythm: str = "cannot tell"
+    heart_rate_bpm: float | None = None
+    signal_quality: float | None = None
+    leads_off: tuple[str, ...] = ()
+    time_s: float = 0.0
+    simulated: bool = False
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose heart it is, by which leads it is seen, and whether it is a real one."""
+
+    patient: str
+    lead_names: tuple[str, ...] = ()
+    simulated: bool = False
+
+
+def decide(
+    belief: Belief, standing: Set[Code] | None, limits: Limits, subject: Subject
+) -> Decision[EcgOutput]:
+    """Say what holds now, given what held before (``standing``; None: nothing has been judged yet).
+
+    Where nothing can be told, what stands goes on standing; before the first judgement the conditions are None.
+    """
+    found = _found(belief, standing or frozenset(), limits)
+    lost = not any(belief.connected)
+    holding: dict[Code, float | None]
+    if found is not None:
+        holding = dict(found)
+    else:
+        holding = {code: None for code in standing or () if code is not Code.SIGNAL_LOST}
+    if lost:
+        holding[Code.SIGNAL_LOST] = None
+    medical = [code for code in Code if code in holding and code is not Code.SIGNAL_LOST]
+    first = next((code for code in Code if code in holding), None)
+    output = EcgOutput(
+        patient=subject.patient,
+        status="CRITICAL" if medical else "CANNOT_TELL" if found is None else "NORMAL",
+        condition=first or "",
+        confidence=None if first is None else holding[first],
+        action=ACTION if medical else "",
+        rhythm="cannot tell" if found is None else _RHYTHMS[medical[0]] if medical else "no alarm",
+        heart_rate_bpm=None if lost or Code.ASYSTOLE in holding else belief.heart_rate_bpm,
+        signal_quality=belief.quality,
+        leads_off=tuple(
+            name for name, on in zip(subject.lead_names, belief.connected, strict=False) if not on
+        ),
+        time_s=belief.time_s,
+        simulated=subject.simulated,
+    )
+    if standing is None and found is None:
+        return Decision(output, conditions=None)
+    conditions = tuple(condition(code, output, holding[code]) for code in Code if code in holding)
+    return Decision(output, conditions)
+
+
+def condition(code: Code, output: EcgOutput, confidence: float | None) -> Condition:
+    """Return the condition with what a person needs to check it."""
+    evidence: dict[str, object] = {"signal_quality": output.signal_quality, "time_s": round(output.time_s, 3)}
+    if confidence is not None:
+        evidence["confidence"] = round(confidence, 4)
+    if output.heart_rate_bpm is not None:
+        evidence["heart_rate_bpm"] = round(output.heart_rate_bpm, 1)
+    if output.leads_off:
+        evidence["leads_off"] = list(output.leads_off)
+    if output.simulated:
+        evidence["simulated"] = True
+    priority = Priority.MEDIUM if code is Code.SIGNAL_LOST else Priority.HIGH
+    return Condition(code, output.patient, priority, TITLES[code], evidence)
+
+
+_RHYTHMS = {
+    Code.VENTRICULAR_FIBRILLATION: "VF",
+    Code.ASYSTOLE: "asystole",
+    Code.VENTRICULAR_TACHYCARDIA: "VT",
+    Code.EXTREME_BRADYCARDIA: "bradycardia",
+    Code.EXTREME_TACHYCARDIA: "tachycardia",
+}
+
+
+def _found(belief: Belief, standing: Set[Code], limits: Limits) -> dict[Code, float] | None:
+    """Return the patient's conditions that hold, each with its probability; None where nothing can be told."""
+    if belief.ventricular is None or belief.amplitude_mv is None:
+        return None
+    if (code := _ventricular(belief, standing, limits)) is not None:
+        return {code: belief.ventricular}
+    if not belief.readable:
+        return None
+    if belief.pause_s >= limits.asystole_s:
+        if belief.amplitude_mv > limits.asystole_mv:
+            return None
+        return {Code.ASYSTOLE: 1.0 - belief.ventricular}
+    score = 0.0 if belief.beat_score is None else belief.beat_score
+    if _too_slow(belief, standing, limits):
+        return {Code.EXTREME_BRADYCARDIA: score}
+    if _too_fast(belief, standing, limits):
+        return {Code.EXTREME_TACHYCARDIA: score}
+    return {}
+
+
+def _ventricular(belief: Belief, standing: Set[Code], limits: Limits) -> Code | None:
+    """Return VF or VT where one holds. Within an episode VT may become VF, but VF does not become VT again."""
+    limit = limits.ventricular_over if standing & VENTRICULAR else limits.ventricular
+    if (belief.ventricular or 0.0) < limit or (belief.amplitude_mv or 0.0) < limits.fibrillation_mv:
+        return None
+    if Code.VENTRICULAR_FIBRILLATION in standing or (belief.fibrillation or 0.0) >= 0.5:
+        return Code.VENTRICULAR_FIBRILLATION
+    rate = rate_bpm(belief.rr_s, 5)
+    if rate is not None and rate < limits.vt_bpm:
+        return None
+    return Code.VENTRICULAR_TACHYCARDIA
+
+
+def _too_slow(belief: Belief, standing: Set[Code], limits: Limits) -> bool:
+    rate = rate_bpm(belief.rr_s, limits.bradycardia_beats)
+    margin = 1.0 + limits.rate_margin if Code.EXTREME_BRADYCARDIA in standing else 1.0
+    return rate is not None and rate < limits.bradycardia_bpm * margin
+
+
+def _too_fast(belief: Belief, standing: Set[Code], limits: Limits) -> bool:
+    rate = rate_bpm(belief.rr_s, limits.tachycardia_beats)
+    margin = 1.0 - limits.rate_margin if Code.EXTREME_TACHYCARDIA in standing else 1.0
+    return rate is not None and rate > limits.tachycardia_bpm * margin

@@ -1,0 +1,44 @@
+"""An opened electrocardiogram, whatever it was stored in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeai_core.errors import InputError
+
+Samples = NDArray[np.float32]
+"""Millivolts, shape (n, leads); NaN: the device gave no value."""
+
+MIN_RATE_HZ, MAX_RATE_HZ = 100.0, 1000.0
+"""Sampling rates that the analysis is made for."""
+
+MAX_LEADS = 12
+"""More columns than a standard electrocardiogram has are refused."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a recording says of itself, and its samples in blocks of any size, read as they are asked for.
+
+    Raises InputError for a rate or a number of leads that makes no sense.
+    """
+
+    name: str
+    rate_hz: float
+    lead_names: tuple[str, ...]
+    blocks: Generator[Samples, None, None]
+    simulated: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.rate_hz) and MIN_RATE_HZ <= self.rate_hz <= MAX_RATE_HZ):
+            raise InputError(
+                f"{self.name}: sampled at {self.rate_hz:g} Hz;"
+                f" an ECG from {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} Hz can be judged"
+            )
+        if not 1 <= len(self.lead_names) <= MAX_LEADS:
+            raise InputError(f"{self.name}: {len(self.lead_names)} leads; from 1 to {MAX_LEADS} can be read")

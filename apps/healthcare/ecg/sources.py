@@ -1,0 +1,249 @@
+"""Where samples come from: WFDB records, CSV files and the simulation, played at the pace of the loop's clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from apps.healthcare.ecg.annotations import read_header, read_signal
+from apps.healthcare.ecg.csvfile import open_csv
+from apps.healthcare.ecg.recording import Recording, Samples
+from apps.healthcare.simulation.ecg import Scenario, simulate
+from edgeai_core.clock import Clock
+from edgeai_core.errors import EndOfStream, InputError, SensorError
+from edgeai_core.sample import Reading
+
+
+@dataclass(frozen=True)
+class EcgChunk:
+    """A stretch of samples, shape (n, leads), float32 millivolts, read-only; NaN: the device gave no value.
+
+    ``first_index`` counts samples from the start of ``recording``: where it does not follow on from the
+    chunk before, or the recording is another, what came before says nothing about what comes now.
+    """
+
+    samples_mv: Samples
+    rate_hz: float
+    lead_names: tuple[str, ...]
+    first_index: int = 0
+    recording: str = ""
+    simulated: bool = False
+
+
+class EcgSource:
+    """Plays recordings one after the other: a chunk comes when its last sample is due on the loop's clock.
+
+    So a live run goes at real speed and a replay on a virtual clock as fast as it can, with the same stamps.
+    ``repeat`` begins again with the first recording for ever. The sequence counts all samples given since
+    ``open`` and never jumps between recordings: nothing was lost there.
+    """
+
+    def __init__(
+        self,
+        recordings: Sequence[Callable[[], Recording]],
+        *,
+        name: str = "ecg",
+        chunk_s: float = 0.1,
+        repeat: bool = False,
+    ) -> None:
+        if not recordings:
+            raise ValueError("no recording to play")
+        self._name = name
+        self._openers = tuple(recordings)
+        self._chunk_s = chunk_s
+        self._repeat = repeat
+        self._clock: Clock | None = None
+        self._start_ns = 0
+        self._chunks: Iterator[tuple[EcgChunk, int]] = iter(())
+        self._recording: Recording | None = None
+        self._next: tuple[EcgChunk, int] | None = None
+        self._given = 0
+
+    @property
+    def name(self) -> str:
+        """The name that inputs refer to."""
+        return self._name
+
+    def open(self, clock: Clock) -> None:
+        """Start with the first recording now. Raises InputError for a file that cannot be played."""
+        self._chunks = self._play()
+        self._next = next(self._chunks, None)
+        self._given = 0
+        self._start_ns = clock.now_ns()
+        self._clock = clock
+
+    def read(self, timeout_s: float) -> Reading[EcgChunk] | None:
+        """Return the next chunk when it is due; None where it is not due in time.
+
+        Raises EndOfStream after the last, InputError where a file turns out damaged.
+        """
+        if self._clock is None:
+            raise SensorError(f"source {self._name!r} is read before it is opened")
+        if self._next is None:
+            self._next = next(self._chunks, None)
+        if self._next is None:
+            raise EndOfStream(f"{self._name}: the last recording is over")
+        chunk, due_ns = self._next[0], self._start_ns + self._next[1]
+        patience_ns = self._clock.now_ns() + int(timeout_s * 1e9)
+        if due_ns > patience_ns:
+            self._clock.sleep_until_ns(patience_ns)
+            return None
+        self._clock.sleep_until_ns(due_ns)
+        self._next = None
+        count = len(chunk.samples_mv)
+        self._given += count
+        return Reading(chunk, time_ns=due_ns, sequence=self._given - 1, count=count)
+
+    def close(self) -> None:
+        """Let go of the file that is open."""
+        self._clock = None
+        self._next = None
+        self._let_go()
+
+    def _play(self) -> Generator[tuple[EcgChunk, int], None, None]:
+        """Give every chunk, and when it is due: nanoseconds after the start."""
+        start_ns = 0
+        while True:
+            given = 0
+            for opener in self._openers:
+                recording = self._recording = opener()
+                first = 0
+                for samples in _in_pieces(recording.blocks, max(1, round(self._chunk_s * recording.rate_hz))):
+                    samples.flags.writeable = False
+                    chunk = EcgChunk(
+                        samples,
+                        recording.rate_hz,
+                        recording.lead_names,
+                        first,
+                        recording.name,
+                        recording.simulated,
+                    )
+                    first += len(samples)
+                    yield chunk, start_ns + round(first / recording.rate_hz * 1e9)
+                start_ns += round(first / recording.rate_hz * 1e9)
+                given += first
+                self._let_go()
+            if not self._repeat or not given:
+                return
+
+    def _let_go(self) -> None:
+        if self._recording is not None:
+            self._recording.blocks.close()
+            self._recording = None
+
+
+def recordings_at(path: Path, *, leads: Sequence[str] = ()) -> tuple[Callable[[], Recording], ...]:
+    """Return openers for what lies at ``path``.
+
+    A ``.csv`` file, a WFDB record (named with or without ``.hea`` or ``.dat``), or a folder of both, in the
+    order of their names. ``leads`` chooses leads by name, in that order; empty means all.
+    Raises InputError where nothing there can be an electrocardiogram.
+    """
+    if path.is_dir():
+        files = sorted(each for each in path.iterdir() if each.suffix.lower() in (".csv", ".hea"))
+        if not files:
+            raise InputError(f"{path}: no recording in this folder (*.csv or WFDB *.hea)")
+        return tuple(chain.from_iterable(recordings_at(each, leads=leads) for each in files))
+    if path.suffix.lower() == ".csv":
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+        return (lambda: _chosen(open_csv(path), leads),)
+    record = path.with_suffix("") if path.suffix.lower() in (".hea", ".dat", ".atr") else path
+    if not record.with_name(record.name + ".hea").is_file():
+        what = "no such file" if not path.exists() else f"no header {record.name}.hea beside it"
+        raise InputError(f"{path}: {what}; name a WFDB record, a .csv file or a folder of them")
+    return (lambda: _chosen(open_wfdb(record), leads),)
+
+
+def open_wfdb(record: Path, *, block_s: float = 30.0) -> Recording:
+    """Open a WFDB record (extra ``wfdb``): its ECG leads in millivolts, read ``block_s`` at a time.
+
+    Raises InputError for a header that cannot be read, a signal that is cut short, and a record
+    without an ECG lead; MissingExtraError without the extra.
+    """
+    header = read_header(record)
+    count = round(header.duration_s * header.rate_hz)
+    read_signal(header, count - 1, count)
+
+    def blocks() -> Generator[Samples, None, None]:
+        size = max(1, round(block_s * header.rate_hz))
+        for first in range(0, count, size):
+            yield read_signal(header, first, min(first + size, count))
+
+    names = _unique([header.leads[column] for column in header.ecg_leads])
+    return Recording(record.name, header.rate_hz, names, blocks())
+
+
+def open_simulation(
+    scenario: Scenario,
+    *,
+    name: str = "simulation",
+    rate_hz: float = 250.0,
+    lead_names: Sequence[str] = ("II", "V1"),
+    seed: int | None = None,
+    rounds: int | None = None,
+) -> Recording:
+    """Open a simulated patient who lives through a scenario ``rounds`` times, or for ever.
+
+    No two rounds are alike. Without a ``seed`` no two runs are.
+    """
+    first_seed = time.time_ns() % 2**32 if seed is None else seed
+
+    def blocks() -> Generator[Samples, None, None]:
+        number = 0
+        while rounds is None or number < rounds:
+            yield simulate(
+                scenario, rate_hz=rate_hz, lead_names=lead_names, seed=first_seed + number
+            ).samples_mv
+            number += 1
+
+    return Recording(name, rate_hz, tuple(lead_names), blocks(), simulated=True)
+
+
+def _chosen(recording: Recording, leads: Sequence[str]) -> Recording:
+    """Return the recording with the leads asked for, in that order."""
+    if not leads:
+        return recording
+    missing = [lead for lead in leads if lead not in recording.lead_names]
+    if missing:
+        has = ", ".join(recording.lead_names)
+        raise InputError(f"{recording.name}: has no lead {', '.join(missing)} (it has {has})")
+    columns = [recording.lead_names.index(lead) for lead in leads]
+    blocks = recording.blocks
+
+    def chosen() -> Generator[Samples, None, None]:
+        try:
+            for block in blocks:
+                yield block[:, columns]
+        finally:
+            blocks.close()
+
+    return replace(recording, lead_names=tuple(leads), blocks=chosen())
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names, numbered where one occurs again: ECG, ECG 2."""
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    return tuple(out)
+
+
+def _in_pieces(blocks: Iterator[Samples], size: int) -> Iterator[Samples]:
+    """Cut blocks of any size into pieces of ``size`` samples, each its own array; the last may be shorter."""
+    rest: Samples | None = None
+    for block in blocks:
+        rest = block if rest is None or not len(rest) else np.concatenate([rest, block])
+        whole = len(rest) // size * size
+        for first in range(0, whole, size):
+            yield np.array(rest[first : first + size], dtype=np.float32)
+        rest = rest[whole:]
+    if rest is not None and len(rest):
+        yield np.array(rest, dtype=np.float32)

@@ -1,0 +1,1 @@
+"""EdgeAI: programs that sense, decide and alert on a device, with a deadline."""

@@ -1,0 +1,1 @@
+"""Alerts: the record, its life cycle, and the journal that loses none."""

@@ -1,0 +1,1 @@
+"""Alerts, loops, models and live topics over HTTP."""

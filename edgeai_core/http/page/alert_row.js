@@ -1,0 +1,129 @@
+/** One alert on the page: priority, what and where, who answered when, its evidence, and the button to acknowledge. */
+
+import { unanswered } from "./alerts.js";
+import { h, setText } from "./dom.js";
+import { plain, span, timeOfDay, words } from "./format.js";
+import { symbol, word } from "./priority.js";
+
+/** @typedef {import("./alerts.js").Alert} Alert */
+
+export class AlertRow {
+  /** @type {Alert} */
+  #alert;
+  #shown = "";
+  #age = h("span", { class: "age" });
+  #failure = h("p", { class: "failure", role: "alert" });
+  #facts;
+  #details;
+  #now_ms;
+  #acknowledge;
+
+  /**
+   * @param {Alert} alert
+   * @param {(id: string) => Promise<void>} acknowledge
+   * @param {() => number} now_ms
+   */
+  constructor(alert, acknowledge, now_ms) {
+    this.#alert = alert;
+    this.#acknowledge = acknowledge;
+    this.#now_ms = now_ms;
+    this.element = h("li", { class: "alert", id: `alert-${alert.id}`, tabindex: "-1" });
+    this.button = /** @type {HTMLButtonElement} */ (h("button", { type: "button", class: "acknowledge" }));
+    this.button.addEventListener("click", () => this.acknowledge());
+    this.#facts = h("dl");
+    this.#details = h("details", { class: "evidence" }, h("summary", {}, "Evidence"), this.#facts);
+  }
+
+  get alert() {
+    return this.#alert;
+  }
+
+  /** Show the alert as it stands now. @param {Alert} alert @param {boolean} mayAcknowledge */
+  show(alert, mayAcknowledge) {
+    const shown = JSON.stringify([alert, mayAcknowledge]);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    this.#alert = alert;
+    const open = unanswered(alert);
+    this.element.dataset.priority = alert.priority;
+    this.element.dataset.state = alert.state;
+    this.element.classList.toggle("unanswered", open);
+    this.button.hidden = !open;
+    this.button.disabled = !mayAcknowledge;
+    this.button.title = mayAcknowledge ? "" : "Needs the role of an operator";
+    setText(this.button, "Acknowledge");
+    this.button.setAttribute("aria-label", `Acknowledge: ${heading(alert)}`);
+    this.element.replaceChildren(
+      h("p", { class: "priority" }, symbol(alert.priority), h("span", {}, word(alert.priority))),
+      h(
+        "div",
+        { class: "what" },
+        h("h3", {}, alert.title || alert.code),
+        h("p", { class: "where" }, ...where(alert)),
+        h("p", { class: "story" }, ...this.#story(alert)),
+        this.#failure,
+        this.#evidence(alert),
+      ),
+      this.button,
+    );
+    this.tick();
+  }
+
+  /** Let the age run on. */
+  tick() {
+    const { raised_at, cleared_at } = this.#alert;
+    const until_ms = cleared_at === null ? this.#now_ms() : Date.parse(cleared_at);
+    setText(this.#age, span(until_ms - Date.parse(raised_at)));
+  }
+
+  /** Ask the device to acknowledge; says so in the row where it cannot. */
+  async acknowledge() {
+    if (this.button.hidden || this.button.disabled || this.button.ariaBusy === "true") return;
+    this.button.ariaBusy = "true";
+    setText(this.button, "Acknowledging …");
+    setText(this.#failure, "");
+    try {
+      await this.#acknowledge(this.#alert.id);
+    } catch (error) {
+      setText(this.#failure, `Not acknowledged: ${/** @type {Error} */ (error).message}`);
+    } finally {
+      this.button.ariaBusy = "false";
+      setText(this.button, "Acknowledge");
+    }
+  }
+
+  /** @param {Alert} alert */
+  #story(alert) {
+    const now_ms = this.#now_ms();
+    const at = (/** @type {string} */ moment) => h("time", { datetime: moment }, timeOfDay(moment, now_ms));
+    const parts = ["Raised ", at(alert.raised_at)];
+    if (alert.state === "cleared") parts.push(", over ", at(alert.cleared_at ?? alert.updated_at), " after ", this.#age);
+    else if (alert.active) parts.push(", for ", this.#age);
+    else parts.push(", ", h("strong", {}, "no longer true"), ", since ", this.#age);
+    if (alert.acknowledged_at !== null) {
+      parts.push(". Acknowledged ", at(alert.acknowledged_at), " by ", h("strong", {}, alert.acknowledged_by ?? "unknown"));
+    } else if (alert.state === "cleared") parts.push(". Not acknowledged");
+    if (alert.state === "latched") parts.push(". Stays until it is acknowledged");
+    return [...parts, "."];
+  }
+
+  /** @param {Alert} alert */
+  #evidence(alert) {
+    const entries = Object.entries(alert.evidence ?? {}).slice(0, 40);
+    const facts = [["code", alert.code], ["alert", alert.id], ...entries.map(([key, value]) => [words(key), plain(value)])];
+    if (alert.clock_synchronised === false) facts.push(["clock", "not synchronised when this was raised"]);
+    this.#facts.replaceChildren(...facts.flatMap(([term, fact]) => [h("dt", {}, term), h("dd", {}, fact)]));
+    return this.#details;
+  }
+}
+
+/** The alert in one line, for those who hear it. @param {Alert} alert */
+export function heading(alert) {
+  return `${alert.title || alert.code}, ${alert.subject}`;
+}
+
+/** @param {Alert} alert */
+function where(alert) {
+  const loop = alert.loop ? `${alert.app}.${alert.loop}` : alert.app;
+  return [h("strong", {}, alert.subject), " · ", loop, " · ", alert.device];
+}

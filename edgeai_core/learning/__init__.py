@@ -1,0 +1,1 @@
+"""Training with torch (extra train), and export with proof."""

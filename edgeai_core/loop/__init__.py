@@ -1,0 +1,1 @@
+"""The real-time loop: releases, snapshots, deadlines, degradation, statistics."""

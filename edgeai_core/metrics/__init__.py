@@ -1,0 +1,1 @@
+"""Intervals, curves, calibration, splits and duplicates: how a figure is made honestly."""

@@ -1,0 +1,1 @@
+"""One process per loop, and the supervisor that keeps them alive."""

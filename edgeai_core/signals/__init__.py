@@ -1,0 +1,1 @@
+"""Causal filters with state, windows, resampling, spectra: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""The contracts as checks that a vertical's own tests can call."""
