@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Literal, NoReturn, cast
 
 from edgeai_core.alerts.walltime import normalised_iso
-from edgeai_core.decision import Priority
+from edgeai_core.decision import Condition, Priority
 from edgeai_core.errors import InputError
 
 EventKind = Literal["raised", "acknowledged", "latched", "cleared", "updated"]
@@ -147,13 +147,13 @@ def alert_from_json(body: Mapping[str, object]) -> Alert:
         _fail("monotonic_ns", "it must be a whole number of nanoseconds")
     alert = Alert(
         id=alert_id,
-        device=_text(body, "device", 100),
-        app=_text(body, "app", 100),
-        loop=_text(body, "loop", 100),
-        code=_text(body, "code", 100),
-        subject=_text(body, "subject", 300),
+        device=_text(body, "device", _LONGEST_NAME),
+        app=_text(body, "app", _LONGEST_NAME),
+        loop=_text(body, "loop", _LONGEST_NAME),
+        code=_text(body, "code", _LONGEST_NAME),
+        subject=_text(body, "subject", _LONGEST_SUBJECT),
         priority=Priority(priority),
-        title=_text(body, "title", 500, default=""),
+        title=_text(body, "title", _LONGEST_TITLE, default=""),
         active=active,
         latched=_bool(body, "latched", False),
         raised_at=raised_at,
@@ -162,7 +162,7 @@ def alert_from_json(body: Mapping[str, object]) -> Alert:
         acknowledged_by=_text(body, "acknowledged_by", 200, default="") or None,
         cleared_at=_time(body, "cleared_at"),
         evidence=_evidence(body),
-        boot_id=_text(body, "boot_id", 100, default="unknown"),
+        boot_id=_text(body, "boot_id", _LONGEST_NAME, default="unknown"),
         clock_synchronised=_bool(body, "clock_synchronised", False),
         monotonic_ns=monotonic_ns,
     )
@@ -170,6 +170,17 @@ def alert_from_json(body: Mapping[str, object]) -> Alert:
     if state != alert.state.value:
         _fail("state", f"it is {state!r}, but active, latched and acknowledged_at say {alert.state.value!r}")
     return alert
+
+
+def plain_condition(condition: Condition) -> Condition:
+    """Return a loop's condition as the journal can hold it: plain evidence, and text that is valid and not too long."""
+    return Condition(
+        code=_clean(condition.code)[:_LONGEST_NAME],
+        subject=_clean(condition.subject)[:_LONGEST_SUBJECT],
+        priority=condition.priority,
+        title=_clean(condition.title)[:_LONGEST_TITLE],
+        evidence=plain_evidence(condition.evidence),
+    )
 
 
 def plain_evidence(
@@ -230,6 +241,9 @@ def encode(value: object) -> bytes:
 
 
 _MAX_DEPTH = 8
+_LONGEST_NAME = 100
+_LONGEST_SUBJECT = 300
+_LONGEST_TITLE = 500
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

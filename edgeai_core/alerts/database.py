@@ -24,9 +24,39 @@ _MOUNTS = Path("/proc/self/mountinfo")
 # File systems of other machines. SQLite's write-ahead log needs shared memory and locks that hold between all who
 # open the file, which these do not promise (sqlite.org/wal.html).
 _NETWORK = frozenset(
-    "9p afs afpfs beegfs ceph cifs coda davfs fuse.ceph fuse.curlftpfs fuse.davfs2 fuse.gcsfuse fuse.glusterfs"
-    " fuse.goofys fuse.juicefs fuse.rclone fuse.s3fs fuse.sshfs fuse.smbnetfs gfs2 glusterfs gpfs lustre ncpfs nfs"
-    " nfs4 ocfs2 orangefs pvfs2 smb3 smbfs".split()
+    (
+        "9p",
+        "afpfs",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "davfs",
+        "fuse.ceph",
+        "fuse.curlftpfs",
+        "fuse.davfs2",
+        "fuse.gcsfuse",
+        "fuse.glusterfs",
+        "fuse.goofys",
+        "fuse.juicefs",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "fuse.smbnetfs",
+        "fuse.sshfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "pvfs2",
+        "smb3",
+        "smbfs",
+    )
 )
 
 

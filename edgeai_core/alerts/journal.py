@@ -6,22 +6,31 @@ through a Journal of its own; a Journal may be used from several threads.
 
 from __future__ import annotations
 
-import json
 import sqlite3
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from edgeai_core.alerts import lifecycle, retention, walltime
-from edgeai_core.alerts.alert import Alert, AlertEvent, AlertState, EventKind, alert_from_json, encode
-from edgeai_core.alerts.alert import plain_evidence
+from edgeai_core.alerts.alert import (
+    Alert,
+    AlertEvent,
+    AlertState,
+    EventKind,
+    alert_from_json,
+    encode,
+    plain_condition,
+)
 from edgeai_core.alerts.database import connect, journal_errors
 from edgeai_core.alerts.lifecycle import Change
+from edgeai_core.alerts.rows import COLUMNS, EVENT_COLUMNS, NAMES, event_from_row, from_row, to_row
 from edgeai_core.decision import Condition, Priority
-from edgeai_core.errors import EdgeAIError, InputError, JournalError
+from edgeai_core.errors import EdgeAIError, InputError
 
 RETENTION_DAYS = 90.0
 MAX_BYTES = 256 * 1024 * 1024
@@ -49,18 +58,18 @@ class Journal:
         self,
         path: Path,
         *,
-        device: str,
+        device: str = "",
         retention_days: float = RETENTION_DAYS,
         max_bytes: int = MAX_BYTES,
         read_only: bool = False,
         on_commit: Callable[[int], None] | None = None,
     ) -> None:
-        """Open the file, and make it where there is none.
+        """Open the file, and make it where there is none. A device without a name takes the host's.
 
         Raises JournalError for a network file system, a damaged, foreign or newer file, a folder not writable.
         """
         self.path = path
-        self.device = device
+        self.device = device or socket.gethostname()
         self._retention_days = retention_days
         self._max_bytes = max_bytes
         self._on_commit = on_commit
@@ -160,11 +169,11 @@ class Journal:
         where, values = _where({"app": app, "loop": loop})
         with self._reading() as connection:
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM alerts WHERE state <> 'cleared' AND received = 0 AND {where}"  # noqa: S608
+                f"SELECT {COLUMNS} FROM alerts WHERE state <> 'cleared' AND received = 0 AND {where}"  # noqa: S608
                 " ORDER BY number",
                 values,
             )
-            return [_from_row(row) for row in rows]
+            return [from_row(row) for row in rows]
 
     def alerts(
         self,
@@ -214,28 +223,28 @@ class Journal:
             where += f" AND acknowledged_at IS {'NOT ' if acknowledged else ''}NULL"
         with self._reading() as connection:
             rows = connection.execute(
-                f"SELECT number, {_COLUMNS} FROM alerts WHERE {where} ORDER BY number DESC LIMIT ?",  # noqa: S608
+                f"SELECT number, {COLUMNS} FROM alerts WHERE {where} ORDER BY number DESC LIMIT ?",  # noqa: S608
                 [*values, _held(limit)],
             )
-            return [(row[0], _from_row(row[1:])) for row in rows]
+            return [(int(row[0]), from_row(row[1:])) for row in rows]
 
     def events(self, alert_id: str) -> list[AlertEvent]:
         """Return everything that happened to one alert, oldest first; empty where there is none of this id."""
         with self._reading() as connection:
             rows = connection.execute(
-                "SELECT sequence, kind, at, by, body FROM events WHERE alert_id = ? ORDER BY sequence",
+                f"SELECT {EVENT_COLUMNS} FROM events WHERE alert_id = ? ORDER BY sequence",  # noqa: S608
                 (alert_id,),
             )
-            return [_event_from_row(row) for row in rows]
+            return [event_from_row(row) for row in rows]
 
     def events_after(self, sequence: int, limit: int = 100) -> list[AlertEvent]:
         """Return events with a higher sequence, oldest first. ``limit`` is held to 1..1000."""
         with self._reading() as connection:
             rows = connection.execute(
-                "SELECT sequence, kind, at, by, body FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?",
+                f"SELECT {EVENT_COLUMNS} FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?",  # noqa: S608
                 (sequence, _held(limit)),
             )
-            return [_event_from_row(row) for row in rows]
+            return [event_from_row(row) for row in rows]
 
     def first_sequence(self) -> int:
         """Return the sequence from which on nothing has been deleted.
@@ -282,7 +291,8 @@ class Journal:
             return self._committed(source)
 
     def deliver(self, receiver: str, sequence: int) -> None:
-        """Record that a receiver has got every event up to ``sequence``; from its first call (0, say) it is waited for."""
+        """Record that a receiver has got every event up to ``sequence``; after its first call (0, say) retention
+        waits for it."""
         with self._writing():
             self._connection.execute(
                 "INSERT INTO receivers VALUES (?, ?)"
@@ -329,23 +339,25 @@ class Journal:
             self._on_commit(events[-1].sequence)
 
     def _apply(self, change: Change, events: list[AlertEvent]) -> None:
-        condition = change.condition
+        condition = plain_condition(change.condition)
         row = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM alerts WHERE device = ? AND app = ? AND loop = ? AND code = ? AND subject = ?"  # noqa: S608
+            f"SELECT {COLUMNS} FROM alerts WHERE device = ? AND app = ? AND loop = ? AND code = ? AND subject = ?"  # noqa: S608
             " AND state <> 'cleared' AND received = 0",
             (self.device, change.app, change.loop, condition.code, condition.subject),
         ).fetchone()
-        after = lifecycle.transition(None if row is None else _from_row(row), change, self.device)
+        after = lifecycle.transition(
+            None if row is None else from_row(row), replace(change, condition=condition), self.device
+        )
         if after is not None:
             self._store(*after, change.by, events)
 
     def _store(
         self, alert: Alert, kind: EventKind, by: str, events: list[AlertEvent], received: bool = False
     ) -> None:
-        values = _to_row(alert)
-        updates = ", ".join(f"{name} = excluded.{name}" for name in _NAMES if name != "id")
+        values = to_row(alert)
+        updates = ", ".join(f"{name} = excluded.{name}" for name in NAMES if name != "id")
         self._connection.execute(
-            f"INSERT INTO alerts ({_COLUMNS}, state, received) VALUES ({', '.join('?' * (len(_NAMES) + 2))})"  # noqa: S608
+            f"INSERT INTO alerts ({COLUMNS}, state, received) VALUES ({', '.join('?' * (len(NAMES) + 2))})"  # noqa: S608
             f" ON CONFLICT (id) DO UPDATE SET {updates}, state = excluded.state",
             (*values, alert.state.value, received),
         )
@@ -356,8 +368,8 @@ class Journal:
         events.append(AlertEvent(cast("int", cursor.lastrowid), kind, alert.updated_at, by, alert))
 
     def _alert(self, alert_id: str) -> Alert | None:
-        row = self._connection.execute(f"SELECT {_COLUMNS} FROM alerts WHERE id = ?", (alert_id,)).fetchone()  # noqa: S608
-        return None if row is None else _from_row(row)
+        row = self._connection.execute(f"SELECT {COLUMNS} FROM alerts WHERE id = ?", (alert_id,)).fetchone()  # noqa: S608
+        return None if row is None else from_row(row)
 
     def _acknowledgement(self, alert_id: str) -> AlertEvent:
         """Return the event that acknowledged an alert; where a device sent it so, the one that said it first."""
@@ -400,57 +412,6 @@ class Journal:
             evidence={"used_bytes": used, "limit_bytes": self._max_bytes},
         )
         return Change(over, "edgeai", "journal", condition, moment, uuid.uuid4().hex, by="journal")
-
-
-_NAMES = (
-    "id",
-    "device",
-    "app",
-    "loop",
-    "code",
-    "subject",
-    "priority",
-    "title",
-    "active",
-    "latched",
-    "raised_at",
-    "updated_at",
-    "acknowledged_at",
-    "acknowledged_by",
-    "cleared_at",
-    "evidence",
-    "boot_id",
-    "clock_synchronised",
-    "monotonic_ns",
-)  # of Alert and of the table alike
-_COLUMNS = ", ".join(_NAMES)
-
-
-def _to_row(alert: Alert) -> list[object]:
-    values = [getattr(alert, name) for name in _NAMES]
-    values[_NAMES.index("priority")] = alert.priority.value
-    values[_NAMES.index("evidence")] = encode(alert.evidence).decode()
-    return values
-
-
-def _from_row(row: Sequence[object]) -> Alert:
-    values = dict(zip(_NAMES, row, strict=True))
-    return _alert_of(values | {"evidence": json.loads(cast("str", values["evidence"]))})
-
-
-def _event_from_row(row: Sequence[object]) -> AlertEvent:
-    sequence, kind, at, by, body = cast("tuple[int, EventKind, str, str, str]", tuple(row))
-    values = json.loads(body)
-    return AlertEvent(sequence, kind, at, by, _alert_of({name: values.get(name) for name in _NAMES}))
-
-
-def _alert_of(values: Mapping[str, object]) -> Alert:
-    """Return an alert from what the journal itself wrote."""
-    fields = dict(values)
-    fields["priority"] = Priority(cast("str", fields["priority"]))
-    for name in ("active", "latched", "clock_synchronised"):
-        fields[name] = bool(fields[name])
-    return Alert(**fields)  # type: ignore[arg-type]
 
 
 def _where(filters: Mapping[str, object]) -> tuple[str, list[object]]:

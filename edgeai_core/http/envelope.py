@@ -54,18 +54,11 @@ class Envelope:
 
         try:
             await self._app(scope, receive, send_wrapped)
-        except TimeoutError:
-            _log.warning("a client left its answer unread and was dropped path=%s", scope["path"])
-            raise ClientTooSlow from None
         except Exception:
             _log.exception("a request failed method=%s route=%s", scope["method"], _route(scope))
             if not started:
                 await problem(500, "the server failed; its log says why")(scope, receive, send_wrapped)
         return None
-
-
-class ClientTooSlow(Exception):  # noqa: N818 - a signal to the server to cut the connection
-    """A client was dropped for it does not read."""
 
 
 def _route(scope: Scope) -> str:

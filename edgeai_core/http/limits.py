@@ -21,24 +21,18 @@ MAX_BODY_BYTES_OF_NOBODY = 4096
 
 MAX_URL_BYTES = 4096
 
-_MAX_DRAIN_BYTES = 32 << 20
-_DRAIN_S = 5.0
-
 
 class Limits:
     """ASGI middleware that reads a body whole, within size and time, before a route sees any of it.
 
     JSON must be strict (RFC 8259, and no number that is not finite), nested at most 200 deep and valid
-    Unicode throughout; else the answer is 400. A client that leaves what was sent to it unread is dropped.
+    Unicode throughout; else the answer is 400.
     """
 
-    def __init__(
-        self, app: ASGIApp, max_body_bytes: int, request_timeout_s: float, send_timeout_s: float
-    ) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, request_timeout_s: float) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._request_timeout_s = request_timeout_s
-        self._send_timeout_s = send_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -54,14 +48,8 @@ class Limits:
                 _check_json(scope, body)
                 receive = _replay(body, receive)
         except HTTPException as error:
-            answer = problem(error.status_code, error.detail, headers={"Connection": "close"})
-            return await answer(scope, receive, send)
-
-        async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(self._send_timeout_s):
-                await send(message)
-
-        return await self._app(scope, receive, send_in_time)
+            return await problem(error.status_code, error.detail)(scope, receive, send)
+        return await self._app(scope, receive, send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         unknown = scope.get("edgeai.principal", NOBODY) is NOBODY
@@ -80,8 +68,7 @@ class Limits:
                         return bytes(body)
         except TimeoutError:
             raise HTTPException(408, f"the body did not come within {self._request_timeout_s:g} s") from None
-        if message.get("more_body", False):
-            await _drain(receive)
+        # The server throws the rest away as it comes, for a bounded time: so the client gets to read this.
         raise HTTPException(413, f"the body is larger than {limit} bytes")
 
 
@@ -115,20 +102,6 @@ class Slots:
 def _has_body(scope: Scope) -> bool:
     headers = Headers(scope=scope)
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-
-
-async def _drain(receive: Receive) -> None:
-    """Throw away the rest of a body, so that the client comes to read why; not without end."""
-    drained = 0
-    try:
-        async with asyncio.timeout(_DRAIN_S):
-            while drained < _MAX_DRAIN_BYTES:
-                message = await receive()
-                drained += len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    return
-    except TimeoutError:
-        return
 
 
 def _check_json(scope: Scope, body: bytes) -> None:

@@ -141,7 +141,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.learning_rate * self.schedule()
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.gradient_limit)
         self.optimizer.step()
         self.steps += 1
@@ -207,8 +207,8 @@ class _Run:
         torch = torch_or_explain()
         arrays, about = load_arrays(path)
         try:
-            states: dict[str, dict[str, torch.Tensor]] = {"own": {}, "average": {}, "best": {}}
-            moments: dict[int, dict[str, torch.Tensor]] = {}
+            states: dict[str, dict[str, Any]] = {"own": {}, "average": {}, "best": {}}
+            moments: dict[int, dict[str, Any]] = {}
             for key, array in arrays.items():
                 prefix, _, name = key.partition("/")
                 if prefix == "optimizer":

@@ -44,7 +44,9 @@ class CausalFilter:
         """Take ``sections`` (m, 6) as scipy designs them, or several designs stacked, for ``channels``."""
         self._sections = np.ascontiguousarray(sections, dtype=np.float64)
         if self._sections.ndim != 2 or self._sections.shape[1] != 6 or channels < 1:
-            raise InputError(f"a filter needs sections (m, 6) and a channel; got {self._sections.shape} and {channels}")
+            raise InputError(
+                f"a filter needs sections (m, 6) and a channel; got {self._sections.shape} and {channels}"
+            )
         self._channels = channels
         self._hold = Hold(channels)
         self._state: Array | None = None
@@ -69,17 +71,20 @@ class CausalFilter:
 
 def high_pass(cutoff_hz: float, rate_hz: float, order: int = 2) -> Array:
     """Sections of a Butterworth high-pass: -3 dB at ``cutoff_hz``."""
-    return _butterworth(order, [cutoff_hz], "highpass", rate_hz)
+    _check([cutoff_hz], rate_hz)
+    return np.asarray(butter(order, cutoff_hz, btype="highpass", fs=rate_hz, output="sos"))
 
 
 def low_pass(cutoff_hz: float, rate_hz: float, order: int = 2) -> Array:
     """Sections of a Butterworth low-pass: -3 dB at ``cutoff_hz``."""
-    return _butterworth(order, [cutoff_hz], "lowpass", rate_hz)
+    _check([cutoff_hz], rate_hz)
+    return np.asarray(butter(order, cutoff_hz, btype="lowpass", fs=rate_hz, output="sos"))
 
 
 def band_pass(low_hz: float, high_hz: float, rate_hz: float, order: int = 2) -> Array:
     """Sections of a Butterworth band-pass: -3 dB at both edges; ``order`` on each side."""
-    return _butterworth(order, [low_hz, high_hz], "bandpass", rate_hz)
+    _check([low_hz, high_hz], rate_hz)
+    return np.asarray(butter(order, [low_hz, high_hz], btype="bandpass", fs=rate_hz, output="sos"))
 
 
 def notch(centre_hz: float, rate_hz: float, width_hz: float = 2.0) -> Array:
@@ -88,14 +93,10 @@ def notch(centre_hz: float, rate_hz: float, width_hz: float = 2.0) -> Array:
     return np.asarray(tf2sos(*iirnotch(centre_hz, centre_hz / width_hz, fs=rate_hz)))
 
 
-def _butterworth(order: int, edges_hz: list[float], kind: str, rate_hz: float) -> Array:
-    _check(edges_hz, rate_hz)
-    edges = edges_hz[0] if len(edges_hz) == 1 else edges_hz
-    return np.asarray(butter(order, edges, btype=kind, fs=rate_hz, output="sos"))
-
-
 def _check(edges_hz: list[float], rate_hz: float) -> None:
     rising = all(low < high for low, high in zip([0.0, *edges_hz], [*edges_hz, rate_hz / 2], strict=True))
     if not (rising and math.isfinite(rate_hz)):
         edges = " and ".join(f"{edge:g}" for edge in edges_hz)
-        raise InputError(f"filter edge {edges} Hz: must rise and lie between 0 and half the rate of {rate_hz:g} Hz")
+        raise InputError(
+            f"filter edge {edges} Hz: must rise and lie between 0 and half the rate of {rate_hz:g} Hz"
+        )

@@ -34,7 +34,9 @@ class StreamResampler:
         self._up, self._down = ratio.numerator, ratio.denominator
         self._channels = channels
         # A multiple of `down`, and buffers that begin at multiples of it, put every output on upfirdn's own raster.
-        self._half = 0 if ratio == 1 else -(-half_width * max(self._up, self._down) // self._down) * self._down
+        self._half = (
+            0 if ratio == 1 else -(-half_width * max(self._up, self._down) // self._down) * self._down
+        )
         self._taps = _taps(self._half, self._up, self._down)
         self._hold = Hold(channels)
         self._buffer = np.empty((0, channels))
@@ -55,7 +57,9 @@ class StreamResampler:
             self._first, self._buffer = -before, np.repeat(values[:1], before, axis=0)
         self._buffer = np.concatenate([self._buffer, values])
         after = self._first + len(self._buffer)
-        end = (after * self._up - 1 - self._half) // self._down + 1  # outputs whose whole filter lies before `after`
+        end = (
+            after * self._up - 1 - self._half
+        ) // self._down + 1  # outputs whose whole filter lies before `after`
         if end <= self._made:
             return np.empty((0, self._channels))
         skipped = self._made + (self._half - self._first * self._up) // self._down
@@ -75,7 +79,7 @@ def _ratio(rate_in_hz: float, rate_out_hz: float) -> Fraction:
     exact = Fraction(str(rate_out_hz)) / Fraction(str(rate_in_hz))
     ratio = exact
     if max(exact.numerator, exact.denominator) > MAX_FACTOR:
-        ratio = exact.limit_denominator(MAX_FACTOR // math.ceil(max(1, exact)))
+        ratio = exact.limit_denominator(MAX_FACTOR // math.ceil(max(Fraction(1), exact)))
     if not ratio or abs(ratio / exact - 1) > Fraction(1, 10_000_000):
         raise InputError(
             f"{rate_in_hz:g} Hz to {rate_out_hz:g} Hz is no ratio of whole numbers up to {MAX_FACTOR}; round the rates"
@@ -88,5 +92,7 @@ def _taps(half: int, up: int, down: int) -> NDArray[np.float64]:
         return np.ones(1)
     taps = np.asarray(firwin(2 * half + 1, 1 / max(up, down), window=("kaiser", _KAISER_BETA)))
     for phase in range(up):
-        taps[phase::up] /= taps[phase::up].sum()  # each output weighs its inputs to 1: a constant stays constant
+        taps[phase::up] /= taps[
+            phase::up
+        ].sum()  # each output weighs its inputs to 1: a constant stays constant
     return taps

@@ -27,7 +27,9 @@ class SlidingWindow:
 
     def __init__(self, length: int, hop: int, channels: int = 1) -> None:
         if length < 1 or hop < 1 or channels < 1:
-            raise InputError(f"a window needs a length, a hop and a channel; got {length}, {hop} and {channels}")
+            raise InputError(
+                f"a window needs a length, a hop and a channel; got {length}, {hop} and {channels}"
+            )
         self._length, self._hop, self._channels = length, hop, channels
         self._held = np.empty((0, channels))
         self._start = 0  # number of the first sample of the next window

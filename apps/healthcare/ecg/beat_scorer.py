@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ SHIPPED = Path(__file__).parent / "models" / "beats.npz"
 TOLERANCE_S = 0.15
 """A detection within so much of an annotated beat is right (ANSI/AAMI EC57: 150 ms)."""
 
-_LIMIT = 5.0  # standard deviations beyond which a feature says nothing more
 _MAX_FILE_BYTES = 4_000_000
 _HIDDEN = (48, 24)
 _PHASES = ((3e-3, 3), (1e-3, 2), (2e-4, 2))  # learning rate, passes through the examples
@@ -30,28 +30,28 @@ _DOUBTFUL_WEIGHT = 0.3  # of a second candidate near a beat: found first, it wou
 
 @dataclass(frozen=True)
 class BeatScorer:
-    """Standardised features through layers of rectified units to one logit. Arrays only, so it opens fast and safely."""
+    """Features through layers of rectified units to one logit; nothing but arrays."""
 
-    mean: NDArray[np.float32]
-    scale: NDArray[np.float32]
     weights: tuple[NDArray[np.float32], ...]
     biases: tuple[NDArray[np.float32], ...]
 
     def __post_init__(self) -> None:
         width = FEATURE_COUNT
-        shapes_ok = self.mean.shape == self.scale.shape == (width,) and len(self.weights) == len(self.biases) > 0
+        shapes_ok = len(self.weights) == len(self.biases) > 0
         for weight, bias in zip(self.weights, self.biases, strict=False):
-            shapes_ok = shapes_ok and weight.ndim == 2 and weight.shape[0] == width and bias.shape == weight.shape[1:]
+            shapes_ok = (
+                shapes_ok and weight.ndim == 2 and weight.shape[0] == width and bias.shape == weight.shape[1:]
+            )
             width = weight.shape[-1]
-        arrays = (self.mean, self.scale, *self.weights, *self.biases)
+        arrays = (*self.weights, *self.biases)
         if not (shapes_ok and width == 1 and all(np.isfinite(array).all() for array in arrays)):
             raise ModelError(
-                f"beat scorer: its arrays do not fit {FEATURE_COUNT} features and one score; fit it anew with this version"
+                f"beat scorer: its arrays do not fit {FEATURE_COUNT} features and one score; fit it anew"
             )
 
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give the chance (k,), 0 to 1, that each of the candidates (k, FEATURE_COUNT) is a QRS complex."""
-        values = _standardised(features, self.mean, self.scale)
+        values = features
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             values = values @ weight
             values += bias
@@ -61,8 +61,10 @@ class BeatScorer:
 
     def save(self, path: Path) -> None:
         """Write the arrays to a file (.npz, no pickle in it)."""
-        layers = {f"weight_{i}": w for i, w in enumerate(self.weights)} | {f"bias_{i}": b for i, b in enumerate(self.biases)}
-        np.savez(path, allow_pickle=False, mean=self.mean, scale=self.scale, **layers)
+        layers = {f"weight_{i}": w for i, w in enumerate(self.weights)} | {
+            f"bias_{i}": b for i, b in enumerate(self.biases)
+        }
+        np.savez(path, allow_pickle=False, **layers)
 
     @classmethod
     def load(cls, path: Path) -> BeatScorer:
@@ -77,8 +79,6 @@ class BeatScorer:
         layers = sum(name.startswith("weight_") for name in arrays)
         try:
             return cls(
-                arrays["mean"],
-                arrays["scale"],
                 tuple(arrays[f"weight_{i}"] for i in range(layers)),
                 tuple(arrays[f"bias_{i}"] for i in range(layers)),
             )
@@ -115,7 +115,9 @@ def beat_examples(
     found = [*finder.push(samples_mv), *finder.flush()]
     if not found:
         empty = np.empty(0)
-        return BeatExamples(np.empty((0, FEATURE_COUNT), np.float32), empty.astype(bool), empty.astype(np.float32))
+        return BeatExamples(
+            np.empty((0, FEATURE_COUNT), np.float32), empty.astype(bool), empty.astype(np.float32)
+        )
     centres_s = np.concatenate([part.centres_s for part in found])
     features = np.concatenate([part.features for part in found])
     is_beat, weights = np.zeros(len(centres_s), bool), np.ones(len(centres_s), np.float32)
@@ -136,7 +138,8 @@ def beat_examples(
 
 def fit_beat_scorer(examples: Iterable[BeatExamples], seed: int = 0) -> BeatScorer:
     """Fit a scorer; deterministic for one build and ``seed``. Raises InputError without both kinds of candidates."""
-    from sklearn.neural_network import MLPClassifier  # here, for a loop needs none of it
+    from sklearn.exceptions import ConvergenceWarning  # here, for a loop needs none of it
+    from sklearn.neural_network import MLPClassifier
 
     parts = list(examples)
     is_beat = np.concatenate([part.is_beat for part in parts]) if parts else np.empty(0, bool)
@@ -144,22 +147,17 @@ def fit_beat_scorer(examples: Iterable[BeatExamples], seed: int = 0) -> BeatScor
         raise InputError("no beats to fit the beat scorer on: it needs records with beat annotations")
     features = np.concatenate([part.features for part in parts])
     weights = np.concatenate([part.weights for part in parts])
-    known = np.where(np.isfinite(features), features, np.nan)
-    mean = np.nanmean(known, axis=0, dtype=np.float64).astype(np.float32)
-    scale = (np.nanstd(known, axis=0, dtype=np.float64) + 1e-6).astype(np.float32)
-    values = _standardised(features, mean, scale)
+    mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64) + 1e-6
+    values = ((features - mean) / scale).astype(np.float32)
     network: Any = MLPClassifier(_HIDDEN, batch_size=512, alpha=1e-4, random_state=seed, warm_start=True)
-    for rate, passes in _PHASES:
-        network.set_params(learning_rate_init=rate, max_iter=passes)
-        network.fit(values, is_beat, sample_weight=weights)
-    to_single = [tuple(np.asarray(a, dtype=np.float32) for a in arrays) for arrays in (network.coefs_, network.intercepts_)]
-    return BeatScorer(mean, scale, *to_single)
-
-
-def _standardised(
-    features: NDArray[np.float32], mean: NDArray[np.float32], scale: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    values = (features - mean) / scale
-    np.clip(values, -_LIMIT, _LIMIT, out=values)
-    values[~np.isfinite(features)] = 0  # nothing to compare with yet: neither for nor against
-    return values
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the passes are few on purpose
+        for rate, passes in _PHASES:
+            network.set_params(learning_rate_init=rate, max_iter=passes)
+            network.fit(values, is_beat, sample_weight=weights)
+    inner, biases = network.coefs_, network.intercepts_
+    first = inner[0] / scale[:, None]  # standardising is part of the first layer
+    return BeatScorer(
+        tuple(np.asarray(weight, dtype=np.float32) for weight in (first, *inner[1:])),
+        tuple(np.asarray(bias, dtype=np.float32) for bias in (biases[0] - mean @ first, *biases[1:])),
+    )

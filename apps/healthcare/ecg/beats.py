@@ -74,7 +74,11 @@ class Beats:
         """The beats of several pushes as one."""
         if not parts:
             return cls.none()
-        return parts[0] if len(parts) == 1 else cls(*(np.concatenate(columns) for columns in zip(*map(_columns, parts), strict=True)))
+        return (
+            parts[0]
+            if len(parts) == 1
+            else cls(*(np.concatenate(columns) for columns in zip(*map(_columns, parts), strict=True)))
+        )
 
 
 class QrsDetector:
@@ -197,7 +201,7 @@ class BeatTracker:
         return None if intervals is None else 60 / float(intervals.mean())
 
     def heart_rate_bpm(self) -> float | None:
-        """The rate to show: from the median of up to eight intervals, so that one missed or early beat changes little."""
+        """The rate to show: from the median of up to eight intervals, so one missed or early beat changes little."""
         intervals = self.rr_s(min(len(self._times_s), 9))
         return None if intervals is None else 60 / float(np.median(intervals))
 
@@ -245,7 +249,11 @@ def _measured(found: Candidates, chosen: NDArray[np.intp], scores: NDArray[np.fl
     bent = np.abs(2 * lead[around] - lead[around - bend] - lead[around + bend])
     peak = bent.argmax(axis=1)
     rows = np.arange(len(chosen))
-    low, top, high = bent[rows, np.maximum(peak - 1, 0)], bent[rows, peak], bent[rows, np.minimum(peak + 1, 2 * reach)]
+    low, top, high = (
+        bent[rows, np.maximum(peak - 1, 0)],
+        bent[rows, peak],
+        bent[rows, np.minimum(peak + 1, 2 * reach)],
+    )
     curvature = low - 2 * top + high
     fraction = np.where(curvature < 0, 0.5 * (low - high) / np.where(curvature < 0, curvature, 1), 0.0)
     shift = np.clip(peak - reach + np.clip(fraction, -0.5, 0.5), -reach, reach)
@@ -274,7 +282,7 @@ def _widths_ms(lead: NDArray[np.float32], places: NDArray[np.intp], rate: float)
     places_of_run = np.arange(run.shape[1])
     before = np.where(run & (places_of_run + quiet <= start[:, None]), places_of_run + quiet, 0).max(axis=1)
     after = np.where(run & (places_of_run > start[:, None]), places_of_run, flat.shape[1]).min(axis=1)
-    return (after - before) * (1000 / rate)
+    return np.asarray((after - before) * (1000 / rate), dtype=np.float64)
 
 
 def _shapes(lead: NDArray[np.float32], places: NDArray[np.intp], rate: float) -> NDArray[np.float32]:
@@ -282,4 +290,6 @@ def _shapes(lead: NDArray[np.float32], places: NDArray[np.intp], rate: float) ->
     steps = np.rint(np.arange(-half, half + 1) * _SHAPE_STEP_S * rate).astype(np.intp)
     apart = max(1, round(_SHAPE_STEP_S * rate))
     slope = lead[places + steps + apart] - lead[places + steps - apart]
-    return np.asarray(slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+    return np.asarray(
+        slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-12), dtype=np.float32
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,8 @@ _REFRACTORY_S = 0.2  # what is nearer may be part of the same complex, and is no
 _RANKS = (0, 2, 4, 6, 9, 13)  # of the earlier candidates, by size
 _BLOCK_S = 120.0  # longer chunks are worked on in parts that fit the processor's cache
 _LARGEST_MV = 1e4
+_CONTOUR_LIMITS = (-4.0, 3.0)  # logarithms of ratios; beyond them more says nothing
+_RANK_LIMITS = (-5.0, 3.0)  # where there are not so many earlier candidates, the lower one stands
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ class CandidateFinder:
         return found
 
     def _time_s(self, numbers: NDArray[np.intp]) -> NDArray[np.float64]:
-        return (numbers * self._run + (self._run - 1) / 2) / self._rate_hz
+        return np.asarray((numbers * self._run + (self._run - 1) / 2) / self._rate_hz, dtype=np.float64)
 
     def _features(
         self, logs: list[Floats], positions: NDArray[np.intp], centres_s: NDArray[np.float64]
@@ -150,11 +153,13 @@ class CandidateFinder:
             sizes[_REMEMBERED:] = peak
             features[:, column] = peak - size
             width = len(band.offsets)
-            np.clip(contour - peak[:, None], -4, 3, out=features[:, column + 1 : column + 1 + width])
+            into = features[:, column + 1 : column + 1 + width]
+            np.clip(np.subtract(contour, peak[:, None], out=into), *_CONTOUR_LIMITS, out=into)
             column += 1 + width
             earlier = np.lib.stride_tricks.sliding_window_view(sizes, _REMEMBERED)[:count]
             ranked = np.sort(np.where(counted, earlier, np.float32(-math.inf)), axis=1)
-            features[:, column : column + len(_RANKS)] = ranked[:, _RANKED] - peak[:, None]
+            into = features[:, column : column + len(_RANKS)]
+            np.clip(np.subtract(ranked[:, _RANKED], peak[:, None], out=into), *_RANK_LIMITS, out=into)
             column += len(_RANKS)
         self._earlier_s = times[count:].copy()
         self._earlier_sizes = all_sizes[:, count:].copy()
@@ -196,7 +201,7 @@ class _Bridge:
         good = np.isfinite(samples)
         edges = [0, *(np.flatnonzero(good[1:] != good[:-1]) + 1).tolist(), len(samples)]
         out = np.empty(len(samples))
-        for start, end in zip(edges[:-1], edges[1:], strict=True):
+        for start, end in pairwise(edges):
             if start == end:
                 continue
             if not good[start]:
@@ -213,7 +218,7 @@ class _Bridge:
 def _offsets_s(slope_s: float, mean_s: float) -> NDArray[np.float64]:
     """Where the envelope of a band is read, from the candidate's centre: as far ahead as _AFTER_S of signal allows."""
     last = math.floor((_AFTER_S - slope_s - mean_s / 2) / _STEP_S + 1e-9)
-    return np.arange(-round(_BEFORE_S / _STEP_S), last + 1) * _STEP_S
+    return np.asarray(np.arange(-round(_BEFORE_S / _STEP_S), last + 1) * _STEP_S, dtype=np.float64)
 
 
 def _moving_sum(values: Floats, width: int) -> Floats:

@@ -51,9 +51,8 @@ def open_csv(path: Path) -> Recording:
         if not first:
             raise InputError(f"{path}: holds no sample")
         rate_hz = _rate_hz(path, first, head.rate_hz)
-        return Recording(
-            path.stem, rate_hz, head.lead_names, _blocks(path, lines, chain(first, rows), rate_hz)
-        )
+        blocks = _blocks(path, chain(first, rows), rate_hz)
+        return Recording(path.stem, rate_hz, head.lead_names, blocks, close=lines.close)
     except BaseException:
         lines.close()
         raise
@@ -173,26 +172,21 @@ def _rate_hz(path: Path, rows: Sequence[_Row], said_hz: float | None) -> float:
     return said_hz or rate_hz
 
 
-def _blocks(
-    path: Path, lines: Generator[tuple[int, str], None, None], rows: Iterator[_Row], rate_hz: float
-) -> Generator[Samples, None, None]:
+def _blocks(path: Path, rows: Iterator[_Row], rate_hz: float) -> Iterator[Samples]:
     block: list[list[float]] = []
     time_s: float | None = None
-    try:
-        for row in rows:
-            if missing := _missing(path, row, time_s, rate_hz):
-                yield np.array(block, dtype=np.float32)
-                yield np.full((missing, len(row.cells)), np.nan, dtype=np.float32)
-                block = []
-            time_s = row.time_s
-            block.append(row.cells)
-            if len(block) == _BLOCK_ROWS:
-                yield np.array(block, dtype=np.float32)
-                block = []
-        if block:
+    for row in rows:
+        if missing := _missing(path, row, time_s, rate_hz):
             yield np.array(block, dtype=np.float32)
-    finally:
-        lines.close()
+            yield np.full((missing, len(row.cells)), np.nan, dtype=np.float32)
+            block = []
+        time_s = row.time_s
+        block.append(row.cells)
+        if len(block) == _BLOCK_ROWS:
+            yield np.array(block, dtype=np.float32)
+            block = []
+    if block:
+        yield np.array(block, dtype=np.float32)
 
 
 def _missing(path: Path, row: _Row, before_s: float | None, rate_hz: float) -> int:

@@ -11,13 +11,15 @@ at once: high. A lost signal harms nobody by itself, but leaves a patient unwatc
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from apps.healthcare.ecg.fuse import Belief, rate_bpm
 from edgeai_core.decision import Condition, Decision, Priority
+
+if TYPE_CHECKING:
+    from apps.healthcare.ecg.fuse import Belief
 
 Status = Literal["NORMAL", "CRITICAL", "CANNOT_TELL"]
 ACTION = "IMMEDIATE_MEDICAL_ATTENTION"
@@ -166,6 +168,13 @@ def condition(code: Code, output: EcgOutput, confidence: float | None) -> Condit
     return Condition(code, output.patient, priority, TITLES[code], evidence)
 
 
+def rate_bpm(rr_s: Sequence[float], beats: int) -> float | None:
+    """Return the mean rate over the last ``beats`` beats (one interval fewer); None where there are not so many."""
+    if beats < 2 or len(rr_s) < beats - 1:
+        return None
+    return 60.0 * (beats - 1) / sum(rr_s[1 - beats :])
+
+
 _RHYTHMS = {
     Code.VENTRICULAR_FIBRILLATION: "VF",
     Code.ASYSTOLE: "asystole",
@@ -209,12 +218,18 @@ def _ventricular(belief: Belief, standing: Set[Code], limits: Limits) -> Code | 
 
 
 def _too_slow(belief: Belief, standing: Set[Code], limits: Limits) -> bool:
-    rate = rate_bpm(belief.rr_s, limits.bradycardia_beats)
+    rate = rate_bpm(_since_asystole(belief.rr_s, limits), limits.bradycardia_beats)
     margin = 1.0 + limits.rate_margin if Code.EXTREME_BRADYCARDIA in standing else 1.0
     return rate is not None and rate < limits.bradycardia_bpm * margin
 
 
+def _since_asystole(rr_s: Sequence[float], limits: Limits) -> Sequence[float]:
+    """Return the intervals after the last asystole: it was an alert of its own, and is not a slow rate as well."""
+    pauses = [at for at, interval_s in enumerate(rr_s) if interval_s >= limits.asystole_s]
+    return rr_s[pauses[-1] + 1 :] if pauses else rr_s
+
+
 def _too_fast(belief: Belief, standing: Set[Code], limits: Limits) -> bool:
-    rate = rate_bpm(belief.rr_s, limits.tachycardia_beats)
+    rate = rate_bpm(_since_asystole(belief.rr_s, limits), limits.tachycardia_beats)
     margin = 1.0 - limits.rate_margin if Code.EXTREME_TACHYCARDIA in standing else 1.0
     return rate is not None and rate > limits.tachycardia_bpm * margin

@@ -129,13 +129,6 @@ def joined(*windows: Mapping[str, float]) -> Mapping[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
-def rate_bpm(rr_s: Sequence[float], beats: int) -> float | None:
-    """Return the mean rate over the last ``beats`` beats (one interval fewer); None where there are not so many."""
-    if beats < 2 or len(rr_s) < beats - 1:
-        return None
-    return 60.0 * (beats - 1) / sum(rr_s[1 - beats :])
-
-
 def _kth_largest(values: Sequence[float], k: int) -> float:
     return sorted(values, reverse=True)[k - 1]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,18 +21,23 @@ MAX_LEADS = 12
 """More columns than a standard electrocardiogram has are refused."""
 
 
+def _nothing_to_close() -> None:
+    """A recording that holds no file."""
+
+
 @dataclass(frozen=True)
 class Recording:
     """What a recording says of itself, and its samples in blocks of any size, read as they are asked for.
 
-    Raises InputError for a rate or a number of leads that makes no sense.
+    ``close`` lets go of its file. Raises InputError for a rate or a number of leads that makes no sense.
     """
 
     name: str
     rate_hz: float
     lead_names: tuple[str, ...]
-    blocks: Generator[Samples, None, None]
+    blocks: Iterator[Samples]
     simulated: bool = False
+    close: Callable[[], None] = _nothing_to_close
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.rate_hz) and MIN_RATE_HZ <= self.rate_hz <= MAX_RATE_HZ):

@@ -13,10 +13,14 @@ import numpy as np
 from apps.healthcare.ecg.annotations import read_header, read_signal
 from apps.healthcare.ecg.csvfile import open_csv
 from apps.healthcare.ecg.recording import Recording, Samples
-from apps.healthcare.simulation.ecg import Scenario, simulate
+from apps.healthcare.simulation.ecg import simulate
+from apps.healthcare.simulation.scenarios import Scenario
 from edgeai_core.clock import Clock
 from edgeai_core.errors import EndOfStream, InputError, SensorError
 from edgeai_core.sample import Reading
+
+DEFAULT_LEADS = 3
+"""So many leads of a recording are used where none are named."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,11 @@ class EcgSource:
     def name(self) -> str:
         """The name that inputs refer to."""
         return self._name
+
+    def check(self) -> None:
+        """Open every recording once. Raises InputError for the first that cannot be played."""
+        for opener in self._openers:
+            opener().close()
 
     def open(self, clock: Clock) -> None:
         """Start with the first recording now. Raises InputError for a file that cannot be played."""
@@ -133,7 +142,7 @@ class EcgSource:
 
     def _let_go(self) -> None:
         if self._recording is not None:
-            self._recording.blocks.close()
+            self._recording.close()
             self._recording = None
 
 
@@ -141,7 +150,7 @@ def recordings_at(path: Path, *, leads: Sequence[str] = ()) -> tuple[Callable[[]
     """Return openers for what lies at ``path``.
 
     A ``.csv`` file, a WFDB record (named with or without ``.hea`` or ``.dat``), or a folder of both, in the
-    order of their names. ``leads`` chooses leads by name, in that order; empty means all.
+    order of their names. ``leads`` chooses leads by name, in that order; empty means the first three.
     Raises InputError where nothing there can be an electrocardiogram.
     """
     if path.is_dir():
@@ -170,7 +179,7 @@ def open_wfdb(record: Path, *, block_s: float = 30.0) -> Recording:
     count = round(header.duration_s * header.rate_hz)
     read_signal(header, count - 1, count)
 
-    def blocks() -> Generator[Samples, None, None]:
+    def blocks() -> Iterator[Samples]:
         size = max(1, round(block_s * header.rate_hz))
         for first in range(0, count, size):
             yield read_signal(header, first, min(first + size, count))
@@ -194,7 +203,7 @@ def open_simulation(
     """
     first_seed = time.time_ns() % 2**32 if seed is None else seed
 
-    def blocks() -> Generator[Samples, None, None]:
+    def blocks() -> Iterator[Samples]:
         number = 0
         while rounds is None or number < rounds:
             yield simulate(
@@ -206,24 +215,15 @@ def open_simulation(
 
 
 def _chosen(recording: Recording, leads: Sequence[str]) -> Recording:
-    """Return the recording with the leads asked for, in that order."""
-    if not leads:
-        return recording
-    missing = [lead for lead in leads if lead not in recording.lead_names]
+    """Return the recording with the leads asked for, in that order; without any, its first ``DEFAULT_LEADS``."""
+    names = tuple(leads) or recording.lead_names[:DEFAULT_LEADS]
+    missing = [lead for lead in names if lead not in recording.lead_names]
     if missing:
+        recording.close()
         has = ", ".join(recording.lead_names)
         raise InputError(f"{recording.name}: has no lead {', '.join(missing)} (it has {has})")
-    columns = [recording.lead_names.index(lead) for lead in leads]
-    blocks = recording.blocks
-
-    def chosen() -> Generator[Samples, None, None]:
-        try:
-            for block in blocks:
-                yield block[:, columns]
-        finally:
-            blocks.close()
-
-    return replace(recording, lead_names=tuple(leads), blocks=chosen())
+    columns = [recording.lead_names.index(lead) for lead in names]
+    return replace(recording, lead_names=names, blocks=(block[:, columns] for block in recording.blocks))
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.healthcare.simulation.noise import Artefact, Noise, add_artefact, add_noise
+from apps.healthcare.simulation.noise import add_artefact, add_noise
+from apps.healthcare.simulation.scenarios import Artefact, RhythmName, Scenario, Segment
 from apps.healthcare.simulation.waves import (
     NORMAL_BEAT,
     P_WAVE,
@@ -24,33 +25,7 @@ from apps.healthcare.simulation.waves import (
     rr_intervals_s,
 )
 
-RhythmName = Literal["N", "PVC", "AFIB", "VT", "VFL", "VF", "ASYS"]
-"""Sinus rhythm, sinus with PVCs, atrial fibrillation, VT, ventricular flutter and fibrillation, asystole."""
-
 MAX_DURATION_S = 3600.0
-
-
-@dataclass(frozen=True)
-class Segment:
-    """One rhythm for a while. ``rate_bpm`` means nothing for VF and asystole."""
-
-    rhythm: RhythmName
-    duration_s: float
-    rate_bpm: float = 72.0
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """A script: rhythms one after the other, noise under all of it, artefacts at their times."""
-
-    segments: tuple[Segment, ...]
-    noise: Noise = field(default_factory=Noise)
-    artefacts: tuple[Artefact, ...] = ()
-
-    @property
-    def duration_s(self) -> float:
-        """How long the whole script lasts."""
-        return sum(segment.duration_s for segment in self.segments)
 
 
 @dataclass(frozen=True)

@@ -3,38 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.healthcare.simulation.scenarios import Artefact, Noise
+
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Noise:
-    """How much of each disturbance lies under the whole recording; amplitudes in mV."""
-
-    baseline_mv: float = 0.08
-    mains_mv: float = 0.01
-    mains_hz: float = 50.0
-    muscle_mv: float = 0.008
-
-
-@dataclass(frozen=True)
-class Artefact:
-    """Something that happens to one lead, or to all (``lead`` None), for a while.
-
-    ``motion``: large slow swings with steps, as when a patient turns. ``muscle``: tremor.
-    ``lead_off``: the amplifier stands at ``LEAD_OFF_MV``. ``flat``: an exact constant, as of a dead channel.
-    ``missing``: the device sends no value (NaN).
-    """
-
-    kind: Literal["motion", "muscle", "lead_off", "flat", "missing"]
-    start_s: float
-    end_s: float
-    lead: str | None = None
 
 
 LEAD_OFF_MV = 5.0

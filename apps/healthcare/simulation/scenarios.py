@@ -1,9 +1,71 @@
-"""The scripts that ship: what the demonstration plays and the tests know."""
+"""Scripts of a simulated heart: what may be asked of it, and the ones that ship. Descriptions only, no samples."""
 
 from __future__ import annotations
 
-from apps.healthcare.simulation.ecg import Scenario, Segment
-from apps.healthcare.simulation.noise import Artefact, Noise
+from dataclasses import dataclass, field
+from typing import Literal
+
+RhythmName = Literal["N", "PVC", "AFIB", "VT", "VFL", "VF", "ASYS"]
+"""Sinus rhythm, sinus with PVCs, atrial fibrillation, VT, ventricular flutter and fibrillation, asystole."""
+
+LEAD_AXES: dict[str, tuple[float, float, float]] = {
+    "I": (1.0, 0.0, 0.0),
+    "II": (0.50, 0.87, 0.0),
+    "III": (-0.50, 0.87, 0.0),
+    "V1": (-0.35, 0.10, 0.90),
+    "V2": (0.10, 0.10, 0.95),
+    "V5": (0.85, 0.20, -0.35),
+}
+"""Directions of the leads: x to the patient's left, y to the feet, z to the front."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One rhythm for a while. ``rate_bpm`` means nothing for VF and asystole."""
+
+    rhythm: RhythmName
+    duration_s: float
+    rate_bpm: float = 72.0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How much of each disturbance lies under the whole recording; amplitudes in mV."""
+
+    baseline_mv: float = 0.08
+    mains_mv: float = 0.01
+    mains_hz: float = 50.0
+    muscle_mv: float = 0.008
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """Something that happens to one lead, or to all (``lead`` None), for a while.
+
+    ``motion``: large slow swings with steps, as when a patient turns. ``muscle``: tremor.
+    ``lead_off``: the amplifier stands at ``LEAD_OFF_MV``. ``flat``: an exact constant, as of a dead channel.
+    ``missing``: the device sends no value (NaN).
+    """
+
+    kind: Literal["motion", "muscle", "lead_off", "flat", "missing"]
+    start_s: float
+    end_s: float
+    lead: str | None = None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A script: rhythms one after the other, noise under all of it, artefacts at their times."""
+
+    segments: tuple[Segment, ...]
+    noise: Noise = field(default_factory=Noise)
+    artefacts: tuple[Artefact, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        """How long the whole script lasts."""
+        return sum(segment.duration_s for segment in self.segments)
+
 
 SCENARIOS: dict[str, Scenario] = {
     "stable": Scenario((Segment("N", 14, 72), Segment("PVC", 16, 76))),

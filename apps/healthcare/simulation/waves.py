@@ -16,17 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from apps.healthcare.simulation.scenarios import LEAD_AXES
 
-LEAD_AXES: dict[str, tuple[float, float, float]] = {
-    "I": (1.0, 0.0, 0.0),
-    "II": (0.50, 0.87, 0.0),
-    "III": (-0.50, 0.87, 0.0),
-    "V1": (-0.35, 0.10, 0.90),
-    "V2": (0.10, 0.10, 0.95),
-    "V5": (0.85, 0.20, -0.35),
-}
-"""Directions of the leads: x to the patient's left, y to the feet, z to the front."""
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

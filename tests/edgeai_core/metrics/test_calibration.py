@@ -123,7 +123,8 @@ def test_a_temperature_refuses_what_it_cannot_use(logits: list[list[float]], lab
 
 
 @pytest.mark.parametrize(
-    ("scores", "labels"), [([1.0, 2.0], [1, 1]), ([1.0, math.nan], [0, 1]), ([1.0], [0, 1]), ([1.0, 2.0], [0, 3])]
+    ("scores", "labels"),
+    [([1.0, 2.0], [1, 1]), ([1.0, math.nan], [0, 1]), ([1.0], [0, 1]), ([1.0, 2.0], [0, 3])],
 )
 def test_a_logistic_curve_refuses_what_it_cannot_use(scores: list[float], labels: list[int]) -> None:
     with pytest.raises(InputError):

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
@@ -25,6 +25,7 @@ def samples(draw: st.DrawFn) -> Samples:
     return labels, scores
 
 
+@settings(max_examples=50)
 @given(samples())
 def test_the_roc_area_is_the_mann_whitney_statistic(data: Samples) -> None:
     truth, score = np.array(data[0]), np.array(data[1])
@@ -33,20 +34,27 @@ def test_the_roc_area_is_the_mann_whitney_statistic(data: Samples) -> None:
     assert roc_auc(truth, score) == pytest.approx(u / (len(positive) * len(negative)), abs=1e-12)
 
 
+@settings(max_examples=50)
 @given(samples())
-def test_the_roc_area_mirrors_when_scores_change_sign_and_stays_when_they_are_stretched(data: Samples) -> None:
+def test_the_roc_area_mirrors_when_scores_change_sign_and_stays_when_they_are_stretched(
+    data: Samples,
+) -> None:
     labels, scores = np.array(data[0]), np.array(data[1])
     assert roc_auc(labels, -scores) == pytest.approx(1 - roc_auc(labels, scores), abs=1e-12)
     assert roc_auc(labels, np.exp(scores)) == pytest.approx(roc_auc(labels, scores), abs=1e-12)
 
 
+@settings(max_examples=50)
 @given(samples())
-def test_the_precision_recall_area_is_the_sum_of_precision_over_each_gain_in_sensitivity(data: Samples) -> None:
+def test_the_precision_recall_area_is_the_sum_of_precision_over_each_gain_in_sensitivity(
+    data: Samples,
+) -> None:
     points = curve(*data)
     steps = np.diff(points.sensitivity) * points.precision[1:]
     assert pr_auc(*data) == pytest.approx(float(steps.sum()), abs=1e-12)
 
 
+@settings(max_examples=50)
 @given(samples())
 def test_each_point_of_a_curve_is_what_calling_at_its_threshold_gives(data: Samples) -> None:
     labels, scores = np.array(data[0]), np.array(data[1])
@@ -59,8 +67,11 @@ def test_each_point_of_a_curve_is_what_calling_at_its_threshold_gives(data: Samp
         assert points.precision[row] == pytest.approx(wanted)
 
 
+@settings(max_examples=50)
 @given(samples(), st.floats(0, 1))
-def test_a_threshold_reaches_what_was_wanted_and_the_next_stricter_does_not(data: Samples, wanted: float) -> None:
+def test_a_threshold_reaches_what_was_wanted_and_the_next_stricter_does_not(
+    data: Samples, wanted: float
+) -> None:
     labels, scores = np.array(data[0]), np.array(data[1])
 
     def sensitivity(threshold: float) -> float:

@@ -41,7 +41,9 @@ def test_a_digest_tells_bits_shape_and_dtype_apart() -> None:
     other = [array[::-1], array.reshape(2, 3), array.astype(np.int64), array.view(np.uint32), array[:0]]
     assert len({content_digest(a) for a in same}) == 1
     assert len({content_digest(a) for a in [array, *other]}) == 6
-    assert content_digest(array.reshape(2, 3).T) == content_digest(np.ascontiguousarray(array.reshape(2, 3).T))
+    assert content_digest(array.reshape(2, 3).T) == content_digest(
+        np.ascontiguousarray(array.reshape(2, 3).T)
+    )
 
 
 @settings(max_examples=25)
@@ -51,7 +53,9 @@ def test_a_picture_keeps_its_hash_when_scaled_brightened_or_compressed(seed: int
     kept = perceptual_hash(original)
     scaled = cv2.resize(original, (200, 150), interpolation=cv2.INTER_LINEAR)
     brighter = cv2.convertScaleAbs(original, alpha=1.05, beta=10)
-    decoded = cv2.imdecode(cv2.imencode(".jpg", original, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(
+        cv2.imencode(".jpg", original, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR
+    )
     for changed in (scaled, brighter, decoded):
         assert hash_distance(kept, perceptual_hash(changed)) <= 6
     assert hash_distance(kept, perceptual_hash(picture(seed ^ 1))) > 6
@@ -79,9 +83,11 @@ def test_equal_keys_and_no_others_share_a_number(keys: list[int]) -> None:
 few_bits = st.lists(st.integers(0, 63), max_size=12).map(lambda places: sum({1 << place for place in places}))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(few_bits, min_size=1, max_size=12), st.integers(0, 8), st.randoms(use_true_random=False))
-def test_groups_of_hashes_are_chains_of_near_ones_in_any_order(hashes: list[int], limit: int, random: object) -> None:
+def test_groups_of_hashes_are_chains_of_near_ones_in_any_order(
+    hashes: list[int], limit: int, random: object
+) -> None:
     groups = hash_groups(hashes, limit)
     n = len(hashes)
     linked = {(i, j) for i in range(n) for j in range(n) if hash_distance(hashes[i], hashes[j]) <= limit}
@@ -113,7 +119,9 @@ def test_a_window_is_found_again_with_another_gain_and_offset_and_a_little_noise
 @pytest.mark.parametrize("limit", [0.3, 0.99, 1.0])
 def test_flat_windows_are_like_each_other_and_like_nothing_else(limit: float) -> None:
     wave = np.sin(np.arange(50.0))
-    groups = feature_groups([wave, np.zeros(50), np.full(50, 0.1), 1e-9 * wave, np.cos(np.arange(50.0))], limit)
+    groups = feature_groups(
+        [wave, np.zeros(50), np.full(50, 0.1), 1e-9 * wave, np.cos(np.arange(50.0))], limit
+    )
     assert partition(groups) == {frozenset({0, 3}), frozenset({1, 2}), frozenset({4})}
 
 

@@ -28,7 +28,8 @@ def test_what_is_not_a_number_becomes_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "numbers", [(math.nan, None, None, 1), (1.0, 2.0, 1.0, 1), (1.0, None, None, -1), (1.0, None, math.inf, 1)]
+    "numbers",
+    [(math.nan, None, None, 1), (1.0, 2.0, 1.0, 1), (1.0, None, None, -1), (1.0, None, math.inf, 1)],
 )
 def test_a_figure_that_cannot_be_is_refused(numbers: tuple[float, float, float, int]) -> None:
     with pytest.raises(InputError):

@@ -14,7 +14,9 @@ rows = st.lists(st.tuples(st.sampled_from("abcdefghij"), st.integers(0, 1)), min
 
 
 @given(rows, st.integers(2, 4), st.integers(0, 2**32 - 1))
-def test_no_group_is_split_and_every_row_is_tested_once(data: list[tuple[str, int]], n: int, seed: int) -> None:
+def test_no_group_is_split_and_every_row_is_tested_once(
+    data: list[tuple[str, int]], n: int, seed: int
+) -> None:
     groups, labels = [g for g, _ in data], [y for _, y in data]
     try:
         folds = grouped_folds(groups, labels, n, seed)

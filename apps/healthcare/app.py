@@ -1,0 +1,46 @@
+"""The healthcare app: bedside monitoring. Its loops, configuration, tasks and panels, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from apps.healthcare.config import HealthcareConfig
+from apps.healthcare.ecg.loop import MODEL, ecg_loop, ecg_source
+from edgeai_core.app import App, Panel
+from edgeai_core.errors import ConfigError
+from edgeai_core.loop.spec import LoopSpec
+
+_PAGE = Path(__file__).parent / "page"
+
+
+def loops(config: HealthcareConfig) -> Sequence[LoopSpec[Any]]:
+    """Return the app's loops."""
+    return (ecg_loop(config.ecg),)
+
+
+def inputs(config: HealthcareConfig, paths: Mapping[str, str]) -> HealthcareConfig:
+    """Return the configuration with recordings in place of the simulation, by the name of the loop.
+
+    Raises ConfigError for a loop that the app does not have, InputError for a path that holds no recording.
+    """
+    unknown = sorted(set(paths) - {"ecg"})
+    if unknown:
+        raise ConfigError(f"healthcare has no loop {', '.join(unknown)}; it has ecg")
+    if "ecg" not in paths:
+        return config
+    ecg = config.ecg.model_copy(update={"recording": Path(paths["ecg"])})
+    ecg_source(ecg).check()
+    return config.model_copy(update={"ecg": ecg})
+
+
+app = App(
+    name="healthcare",
+    summary="Bedside ECG: rhythms that need a person at once, from electrode to alert",
+    config=HealthcareConfig,
+    loops=loops,
+    inputs=inputs,
+    panels=(Panel("ecg", "ECG", _PAGE / "ecg.js", ("healthcare.ecg/ecg",)),),
+    models=(MODEL.with_suffix(".card.toml"),),
+)

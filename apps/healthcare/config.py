@@ -1,0 +1,79 @@
+"""The configuration of the healthcare app: a TOML table ``[healthcare]``, the environment, or flags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from apps.healthcare.ecg.decide import Limits
+from apps.healthcare.simulation.scenarios import LEAD_AXES, SCENARIOS
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class SimulationConfig(BaseModel):
+    """The patient who is played where no recording is named."""
+
+    model_config = _STRICT
+
+    scenario: str = Field(default="rounds", description=f"one of {', '.join(SCENARIOS)}")
+    rate_hz: float = Field(default=250.0, ge=100.0, le=1000.0)
+    leads: tuple[str, ...] = Field(
+        default=("II", "V1"), min_length=1, description=f"among {', '.join(LEAD_AXES)}"
+    )
+    seed: int | None = Field(default=None, ge=0, description="none: another patient at every start")
+
+    @field_validator("scenario")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in SCENARIOS:
+            raise ValueError(f"there is no scenario {name!r}; choose {', '.join(SCENARIOS)}")
+        return name
+
+    @field_validator("leads")
+    @classmethod
+    def _simulated(cls, leads: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [lead for lead in leads if lead not in LEAD_AXES]
+        if unknown or len(set(leads)) < len(leads):
+            raise ValueError(f"leads must be different ones of {', '.join(LEAD_AXES)}")
+        return leads
+
+
+class EcgConfig(BaseModel):
+    """The ECG loop: ``[healthcare.ecg]``."""
+
+    model_config = _STRICT
+
+    patient: str = Field(
+        default="patient-1", min_length=1, max_length=100, description="whose alerts these are"
+    )
+    recording: Path | None = Field(
+        default=None, description="WFDB record, .csv file or folder; none: the simulation"
+    )
+    repeat: bool = Field(default=False, description="play the recording over and over")
+    leads: Annotated[
+        tuple[str, ...],
+        Field(max_length=12, description="leads to use, by name; none: the recording's first three"),
+    ] = ()
+    mains_hz: Literal[50, 60] = 50
+    simulation: SimulationConfig = SimulationConfig()
+    model: Path | None = Field(
+        default=None, description="a rhythm network of your own; none: the one that ships"
+    )
+    limits: Limits = Limits()
+    clear_after_s: float = Field(
+        default=5.0, ge=0, le=60, description="a rhythm alert clears when gone this long"
+    )
+    signal_lost_after_s: float = Field(
+        default=1.0, ge=0, le=10, description="so long no lead may give a signal"
+    )
+
+
+class HealthcareConfig(BaseModel):
+    """The configuration of the app, one table per loop."""
+
+    model_config = _STRICT
+
+    ecg: EcgConfig = EcgConfig()

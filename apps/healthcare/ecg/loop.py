@@ -1,0 +1,126 @@
+"""The ECG loop: its configuration becomes sources, an analysis at 10 Hz, and rules for its alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apps.healthcare.config import EcgConfig
+from apps.healthcare.ecg.decide import Code, EcgOutput, condition
+from apps.healthcare.simulation.scenarios import SCENARIOS
+from edgeai_core.decision import Decision, Rule
+from edgeai_core.loop.cycle import Fault, FaultKind
+from edgeai_core.loop.snapshot import Snapshot
+from edgeai_core.loop.spec import Degradation, Every, Input, LoopSpec, Parts
+
+if TYPE_CHECKING:
+    from apps.healthcare.ecg.analysis import EcgAnalyzer, Strip
+    from apps.healthcare.ecg.sources import EcgChunk, EcgSource
+
+RATE_HZ = 10.0
+DEADLINE_S = 0.1
+MAX_AGE_S = 1.0
+"""Without a new sample for so long the signal is lost."""
+
+MODEL = Path(__file__).parent / "models" / "rhythm.onnx"
+
+ECG: Input[EcgChunk] = Input("ecg", history="new", depth=40, max_age_s=MAX_AGE_S)
+
+
+def ecg_loop(config: EcgConfig) -> LoopSpec[EcgOutput]:
+    """Return the specification of the loop; nothing is opened or loaded before ``build``."""
+    medical = Rule(clear_after_s=config.clear_after_s)
+    return LoopSpec(
+        name="ecg",
+        trigger=Every(RATE_HZ),
+        inputs=(ECG,),
+        build=lambda: _build(config),
+        deadline_s=DEADLINE_S,
+        safe=Decision(EcgOutput(config.patient, "CANNOT_TELL"), conditions=None),
+        rules={
+            **dict.fromkeys(Code, medical),
+            Code.SIGNAL_LOST: Rule(raise_after_s=config.signal_lost_after_s, clear_after_s=1.0),
+        },
+        degradations=(Degradation("the network looks once a second"),),
+    )
+
+
+def _build(config: EcgConfig) -> Parts[EcgOutput]:
+    """Open the source and the model. Imports here, so that a specification costs no numpy."""
+    from apps.healthcare.ecg.analysis import EcgAnalyzer, Settings
+    from apps.healthcare.ecg.rhythm import RhythmClassifier
+    from edgeai_core.runners.onnx import OnnxRunner
+
+    classifier = RhythmClassifier(OnnxRunner(config.model or MODEL))
+    analyzer = EcgAnalyzer(classifier, Settings(config.patient, config.mains_hz, config.limits))
+    step = _Step(analyzer)
+    return Parts((ecg_source(config),), step, step.fall_back)
+
+
+def ecg_source(config: EcgConfig) -> EcgSource:
+    """Return the source that the configuration names. Raises InputError for a path that holds no recording."""
+    from apps.healthcare.ecg.sources import EcgSource, open_simulation, recordings_at
+
+    if config.recording is not None:
+        return EcgSource(recordings_at(config.recording, leads=config.leads), repeat=config.repeat)
+    simulation = config.simulation
+    return EcgSource(
+        (
+            lambda: open_simulation(
+                SCENARIOS[simulation.scenario],
+                name=simulation.scenario,
+                rate_hz=simulation.rate_hz,
+                lead_names=simulation.leads,
+                seed=simulation.seed,
+            ),
+        )
+    )
+
+
+class _Step:
+    """The step and its fallback, over one analysis."""
+
+    def __init__(self, analyzer: EcgAnalyzer) -> None:
+        self._analyzer = analyzer
+
+    def __call__(self, snapshot: Snapshot) -> Decision[EcgOutput]:
+        self._analyzer.rhythm_every_s = 0.5 if snapshot.level == 0 else 1.0
+        for sample in snapshot[ECG].samples:
+            self._analyzer.push(sample.data, snapshot.stages)
+        decision = self._analyzer.decision
+        strip = self._analyzer.take_strip()
+        if strip is None:
+            return decision
+        return Decision(decision.output, decision.conditions, {"ecg": _live(strip, decision)})
+
+    def fall_back(self, snapshot: Snapshot, fault: Fault) -> Decision[EcgOutput]:
+        """Say that nothing can be told. Without a signal what stood stands, and the loss is a condition too."""
+        last = self._analyzer.decision
+        output = EcgOutput(last.output.patient, "CANNOT_TELL", time_s=last.output.time_s)
+        if fault.kind is not FaultKind.STALE or last.conditions is None:
+            return Decision(output, conditions=None)
+        kept = [each for each in last.conditions if each.code != Code.SIGNAL_LOST]
+        return Decision(output, (*kept, condition(Code.SIGNAL_LOST, output, None)))
+
+
+def _live(strip: Strip, decision: Decision[EcgOutput]) -> Mapping[str, object]:
+    """Return what the page draws."""
+    output = decision.output
+    return {
+        "lead_names": list(strip.lead_names),
+        "rate_hz": strip.rate_hz,
+        "first_index": strip.first_index,
+        "samples_mv": [[round(value, 3) for value in lead] for lead in strip.samples_mv.T.tolist()],
+        "lead_off": list(strip.lead_off),
+        "quality": list(strip.quality),
+        "beats_s": [round(beat_s, 3) for beat_s in strip.beats_s],
+        "heart_rate_bpm": None if output.heart_rate_bpm is None else round(output.heart_rate_bpm, 1),
+        "rhythm": output.rhythm,
+        "status": output.status,
+        "confidence": output.confidence,
+        "conditions": [each.code for each in decision.conditions or ()],
+        "patient": output.patient,
+        "simulated": output.simulated,
+        "time_s": round(strip.time_s, 3),
+    }

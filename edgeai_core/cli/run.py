@@ -1,0 +1,94 @@
+"""``edgeai run``: checks everything, then becomes the supervisor of one process per loop."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeai_core.cli.options import Chosen, ConfigOption, InputOption, SetOption, StateOption, choose
+from edgeai_core.cli.serve import parse_address, serve_arguments
+from edgeai_core.errors import ConfigError
+from edgeai_core.loop.spec import Every, LoopSpec
+from edgeai_core.process.run import Plan, PlannedChild
+from edgeai_core.state import State, find_state
+
+
+def run(
+    apps: Annotated[list[str], typer.Argument(metavar="APP...", help="Apps, or single loops as APP.LOOP.")],
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    inputs: InputOption = None,
+    state: StateOption = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="End in order after so long.")] = None,
+    serve: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Serve alerts, live view and page there, too.")
+    ] = None,
+    loopback_without_token: Annotated[
+        bool, typer.Option("--loopback-without-token", help="With --serve: this machine needs no token.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="The device's name in alerts. Else the host's name.")] = "",
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON objects.")] = False,
+) -> None:
+    """Run apps: a process per loop, restarted when it dies, until all inputs end or Ctrl-C.
+
+    The sensors are those of the configuration; --input plays a recording instead, at real speed.
+    """
+    chosen = choose(apps, config, settings, inputs)
+    folder = find_state(state).create()
+    device = device or socket.gethostname()
+    children = [child for each in chosen for child in _children(each, folder, device, log_json)]
+    if serve is not None:
+        parse_address(serve)
+        arguments = serve_arguments(
+            folder,
+            serve,
+            [each.app.name for each in chosen],
+            [child.name for child in children],
+            config=config,
+            settings=settings,
+            device=device,
+            loopback_without_token=loopback_without_token,
+            log_json=log_json,
+        )
+        children.append(PlannedChild("serve", [sys.executable, "-m", "edgeai_core.cli.main", *arguments], service=True))
+    plan = Plan(str(folder.root), children, seconds, device, log_json)
+    # This process has imported every app to check it; the supervisor needs none of that.
+    os.execv(sys.executable, [sys.executable, "-m", "edgeai_core.process.run", plan.to_json()])
+
+
+def stall_after_s(spec: LoopSpec[object]) -> float:
+    """Return how long a loop may go without a cycle or an idle wake-up before it counts as hung."""
+    period_s = 1 / spec.trigger.rate_hz if isinstance(spec.trigger, Every) else spec.trigger.idle_s
+    return max(5.0, 5 * period_s, 2 * spec.deadline_s)
+
+
+def _children(chosen: Chosen, state: State, device: str, log_json: bool) -> list[PlannedChild]:
+    app = chosen.app.name
+    config = state.run / f"{app}.config.json"
+    _write_private(config, chosen.config.model_dump_json())
+    arguments = ["--state", str(state.root), "--config", str(config), "--device", device]
+    if log_json:
+        arguments.append("--log-json")
+    return [
+        PlannedChild(
+            f"{app}.{spec.name}",
+            [sys.executable, "-m", "edgeai_core.process.child", app, spec.name, *arguments],
+            stall_after_s=stall_after_s(spec),
+        )
+        for spec in chosen.loops
+    ]
+
+
+def _write_private(path: Path, text: str) -> None:
+    fresh = path.with_suffix(f".{os.getpid()}.new")
+    try:
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        fresh.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
