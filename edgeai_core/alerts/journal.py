@@ -6,8 +6,8 @@ through a Journal of its own; a Journal may be used from several threads.
 
 from __future__ import annotations
 
-import sqlite3
 import socket
+import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

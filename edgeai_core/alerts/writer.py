@@ -195,10 +195,8 @@ class JournalWriter:
         if self._writing:
             changes = [change for entry in self._writing for change in entry.changes]
             durable = self._writing[0].input
-            if durable is not None and (committed := journal.committed(durable[0])) is not None:
-                self._compare |= (
-                    committed >= durable[1]
-                )  # delivered twice: what we were told is not what is written
+            if durable is not None and (journal.committed(durable[0]) or -1) >= durable[1]:
+                self.compare()  # delivered a second time: what the loop told us is not what is written
             journal.append(changes, input=durable)
             for entry in self._writing:
                 entry.written.set()

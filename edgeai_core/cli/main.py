@@ -23,7 +23,11 @@ Exit codes: 0 well, 1 failed, 2 configuration or usage, 3 input, 4 model, 5 sens
 _PLAIN = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
-    help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, context_settings=_PLAIN
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings=_PLAIN,
 )
 
 
@@ -84,7 +88,9 @@ def execute(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
-        if not hasattr(error, "format_message"):  # what the parser raises knows its message; all else is our fault
+        if not hasattr(
+            error, "format_message"
+        ):  # what the parser raises knows its message; all else is our fault
             return _fail(_internal(error), 1)
         return _usage(error)
     return result if isinstance(result, int) else 0

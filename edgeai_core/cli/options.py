@@ -66,9 +66,7 @@ def choose(
     loaded = [load_app(name) for name in wanted]
     configs = {app.name: load_config(app, config, flags.get(app.name)) for app in loaded}
     recordings = _recordings(inputs or (), {app.name: _loop_names(app, configs[app.name]) for app in loaded})
-    return [
-        _chosen(app, configs[app.name], wanted[app.name], recordings.get(app.name, {})) for app in loaded
-    ]
+    return [_chosen(app, configs[app.name], wanted[app.name], recordings.get(app.name, {})) for app in loaded]
 
 
 def play(app: App, config: Any, recordings: Mapping[str, str]) -> Any:
@@ -100,23 +98,25 @@ def _by_app(settings: Sequence[str], wanted: Mapping[str, object]) -> dict[str, 
         name, equals, value = setting.partition("=")
         app, dot, field = name.partition(".")
         if not equals or not dot or not field:
-            raise ConfigError(f"--set {setting}: is written as APP.FIELD=VALUE, as healthcare.ecg.patient=bed-4")
+            raise ConfigError(
+                f"--set {setting}: is written as APP.FIELD=VALUE, as healthcare.ecg.patient=bed-4"
+            )
         if app not in wanted:
             raise ConfigError(f"--set {setting}: app {app!r} is not among those named ({', '.join(wanted)})")
         flags.setdefault(app, {})[field] = value
     return flags
 
 
-def _recordings(
-    inputs: Sequence[str], loops: Mapping[str, Sequence[str]]
-) -> dict[str, dict[str, str]]:
+def _recordings(inputs: Sequence[str], loops: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
     every = [f"{app}.{loop}" for app, names in loops.items() for loop in names]
     recordings: dict[str, dict[str, str]] = {}
     for each in inputs:
         name, equals, path = each.partition("=")
         if not equals or name not in every:
             if equals and not Path(each).exists() and "/" not in name:
-                raise ConfigError(f"--input {each}: there is no loop {name!r} (there are: {', '.join(every)})")
+                raise ConfigError(
+                    f"--input {each}: there is no loop {name!r} (there are: {', '.join(every)})"
+                )
             if len(every) != 1:
                 raise ConfigError(
                     f"--input {each}: say for which loop, as {every[0]}={each} (there are: {', '.join(every)})"

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,8 +14,10 @@ from edgeai_core.cli.options import Chosen, ConfigOption, InputOption, SetOption
 from edgeai_core.cli.serve import parse_address, serve_arguments
 from edgeai_core.errors import ConfigError
 from edgeai_core.loop.spec import Every, LoopSpec
-from edgeai_core.process.run import Plan, PlannedChild
 from edgeai_core.state import State, find_state
+
+if TYPE_CHECKING:
+    from edgeai_core.process.run import PlannedChild
 
 
 def run(
@@ -38,6 +40,8 @@ def run(
 
     The sensors are those of the configuration; --input plays a recording instead, at real speed.
     """
+    from edgeai_core.process.run import Plan, PlannedChild
+
     chosen = choose(apps, config, settings, inputs)
     folder = find_state(state).create()
     device = device or socket.gethostname()
@@ -50,15 +54,16 @@ def run(
             [each.app.name for each in chosen],
             [child.name for child in children],
             config=config,
-            settings=settings,
             device=device,
             loopback_without_token=loopback_without_token,
             log_json=log_json,
         )
-        children.append(PlannedChild("serve", [sys.executable, "-m", "edgeai_core.cli.main", *arguments], service=True))
+        children.append(
+            PlannedChild("serve", [sys.executable, "-m", "edgeai_core.cli.main", *arguments], service=True)
+        )
     plan = Plan(str(folder.root), children, seconds, device, log_json)
     # This process has imported every app to check it; the supervisor needs none of that.
-    os.execv(sys.executable, [sys.executable, "-m", "edgeai_core.process.run", plan.to_json()])
+    os.execv(sys.executable, [sys.executable, "-m", "edgeai_core.process.run", plan.to_json()])  # noqa: S606
 
 
 def stall_after_s(spec: LoopSpec[object]) -> float:
@@ -68,6 +73,8 @@ def stall_after_s(spec: LoopSpec[object]) -> float:
 
 
 def _children(chosen: Chosen, state: State, device: str, log_json: bool) -> list[PlannedChild]:
+    from edgeai_core.process.run import PlannedChild
+
     app = chosen.app.name
     config = state.run / f"{app}.config.json"
     _write_private(config, chosen.config.model_dump_json())
@@ -87,7 +94,9 @@ def _children(chosen: Chosen, state: State, device: str, log_json: bool) -> list
 def _write_private(path: Path, text: str) -> None:
     fresh = path.with_suffix(f".{os.getpid()}.new")
     try:
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        with open(
+            os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+        ) as file:
             file.write(text)
         fresh.replace(path)
     except OSError as error:

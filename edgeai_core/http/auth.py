@@ -8,7 +8,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request, params
 from fastapi.dependencies.models import Dependant
@@ -104,6 +104,14 @@ def principal(request: Request) -> Principal:
     who = request.scope.get("edgeai.principal", NOBODY)
     assert isinstance(who, Principal)  # noqa: S101 - only the gate sets it
     return who
+
+
+async def _who(request: Request) -> Principal:
+    return principal(request)
+
+
+Who = Annotated[Principal, Depends(_who)]
+"""A route's parameter: who asks."""
 
 
 def unauthorised(detail: str = "this needs a token") -> HTTPException:

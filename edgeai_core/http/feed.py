@@ -56,7 +56,7 @@ class AlertFeed:
         self._changed = asyncio.Event()
         self._kept: deque[FeedEvent] = deque(maxlen=_KEPT)
         self._kept_after = 0
-        self._failing = False
+        self.failing = False
         self.last = 0
         self.closed = False
 
@@ -76,11 +76,11 @@ class AlertFeed:
             try:
                 while await self._take():
                     pass
-                self._failing = False
+                self.failing = False
             except JournalError as error:
-                if not self._failing:
+                if not self.failing:
                     _log.error("the alert streams stand still: %s", error)
-                self._failing = True
+                self.failing = True
 
     def nudge(self) -> None:
         """Look at the journal now; call on the event loop's thread."""

@@ -16,10 +16,11 @@ _PERIOD_S = 0.5
 _MAX_LOOPS = 200
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Seen:
     progress: int | None
     at_s: float
+    moved: bool  # while we watched
 
 
 class LoopWatch:
@@ -56,33 +57,28 @@ class LoopWatch:
         for name in (*self._expected, *sorted(set(files) - set(self._expected))):
             progress = read_progress(files[name]) if name in files else None
             before = self._seen.get(name)
-            if before is None or before.progress != progress:
-                before = _Seen(progress, now_s)
-                if name in files:
-                    self._note(name, files[name])
-            seen[name] = before
+            if before is not None and before.progress == progress:
+                seen[name] = before
+            else:
+                seen[name] = _Seen(progress, now_s, moved=before is not None)
+            if name in files and (seen[name] is before or name not in self._statistics):
+                self._note(name, files[name])  # of a loop that is new, or may have ended
         self._seen = seen
 
     def unready(self) -> dict[str, str]:
-        """Return the loops that make no progress, each with a sentence about why; empty: all is well."""
-        now_s = self._now_s()
-        result = {}
-        for name, seen in list(self._seen.items()):
-            header = self._statistics.get(name, {})
-            silent_s = now_s - seen.at_s
-            if header.get("ended"):
-                continue
-            if seen.progress is None:
-                result[name] = "has not started"
-            elif seen.progress == 0:
-                result[name] = "has started and made no cycle yet"
-            elif silent_s > self._patience_s(header):
-                result[name] = f"has made no progress for {silent_s:.0f} s"
-        return result
+        """Return the loops that should make progress and do not, each with a sentence; empty: all is well.
+
+        What a run before this server left behind is not counted, unless it is expected.
+        """
+        return {
+            name: reason
+            for name, reason in self._silent().items()
+            if name in self._expected or self._seen[name].moved
+        }
 
     def loops(self) -> list[dict[str, Any]]:
         """Read every loop's statistics now, each with ``alive`` and ``reason``; blocks a little, so use a thread."""
-        unready = self.unready()
+        silent = self._silent()
         result = []
         for name in list(self._seen):
             app, _, loop = name.partition(".")
@@ -90,10 +86,24 @@ class LoopWatch:
             try:
                 statistics |= read_statistics(self._run / f"{name}.stats")
             except InputError as error:
-                unready.setdefault(name, "has not started" if "No such file" in str(error) else str(error))
-            result.append(
-                {**statistics, "alive": name not in unready, "reason": f"{name} {unready[name]}" if name in unready else None}
-            )
+                silent.setdefault(name, str(error))
+            result.append({**statistics, "alive": name not in silent, "reason": silent.get(name)})
+        return result
+
+    def _silent(self) -> dict[str, str]:
+        now_s = self._now_s()
+        result = {}
+        for name, seen in list(self._seen.items()):
+            header = self._statistics.get(name, {})
+            silent_s = now_s - seen.at_s
+            if seen.progress is None:
+                result[name] = "it has not started"
+            elif header.get("ended"):
+                result[name] = "it has come to its end"
+            elif seen.progress == 0:
+                result[name] = "it has started and made no cycle yet"
+            elif silent_s > self._patience_s(header):
+                result[name] = f"it has made no progress for {silent_s:.0f} s"
         return result
 
     def _files(self) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,8 +23,8 @@ def thread_budget(environment: Mapping[str, str] = os.environ, quota: Path = _QU
     """
     stated = environment.get(VARIABLE, "").strip()
     if stated:
-        if not (stated.isascii() and stated.isdigit() and 1 <= int(stated) <= 4096):
-            raise ConfigError(f"{VARIABLE} is {stated!r}; it must be a whole number from 1 to 4096")
+        if not re.fullmatch(r"[1-9][0-9]{0,3}", stated):
+            raise ConfigError(f"{VARIABLE} is {stated!r}; it must be a whole number from 1 to 9999")
         return int(stated)
     return max(1, min(_cores(), _quota_cores(quota)))
 

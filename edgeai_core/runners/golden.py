@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def write_golden(path: Path, vectors: Sequence[GoldenVector], atol: float, rtol:
     """
     if not vectors:
         raise ModelError(f"{path}: golden vectors need at least one call of the model")
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for number, vector in enumerate(vectors):
         for side, named in (("input", vector.inputs), ("output", vector.outputs)):
             for name, array in named.items():
@@ -44,7 +45,7 @@ def write_golden(path: Path, vectors: Sequence[GoldenVector], atol: float, rtol:
                     raise ModelError(f"{path}: golden {side} {name} holds objects, not numbers")
                 arrays[f"{number}.{side}.{name}"] = np.asarray(array)
     packed = io.BytesIO()
-    np.savez_compressed(packed, allow_pickle=False, **arrays)
+    np.savez_compressed(packed, **arrays)
     write_whole(path, packed.getvalue())
     return Golden(path.name, hashlib.sha256(packed.getvalue()).hexdigest(), atol, rtol)
 

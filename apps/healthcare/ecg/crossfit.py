@@ -6,7 +6,7 @@ Needs torch (extra ``train``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,19 @@ from numpy.typing import NDArray
 
 from apps.healthcare.ecg.examples import BATCHES_PER_EPOCH, Examples, rhythm_loss
 from apps.healthcare.ecg.network import OUTPUTS, RhythmNetwork
-from apps.healthcare.ecg.rhythm import LONG, RATE_HZ, SHORT, Reading, is_flat, log_odds
+from apps.healthcare.ecg.rhythm import (
+    BAND_HZ,
+    CLASSES,
+    LONG,
+    LONG_S,
+    RATE_HZ,
+    SHORT,
+    WINDOWS,
+    Reading,
+    is_flat,
+    log_odds,
+    vfvt_of,
+)
 from apps.healthcare.ecg.windows import KINDS, Record, Truth, truth_of
 from edgeai_core.app import Progress
 from edgeai_core.errors import InputError
@@ -112,3 +124,100 @@ def export(network: RhythmNetwork, path: Path, seed: int = 0) -> float:
     free = {"ecg": {0: "windows", 1: "leads"}} | {name: {0: "windows"} for name in OUTPUTS[:2]}
     free |= {name: {0: "windows", 1: "leads"} for name in OUTPUTS[2:]}
     return export_onnx(network, path, examples, OUTPUTS, free=free)
+
+
+def rhythm_card(
+    path: Path, readings: dict[str, Reading], *, version: str, licence: str = "Apache-2.0", limits: Sequence[str] = ()
+) -> ModelCard:
+    """The card of a network file, without data and figures; ``train`` adds those."""
+    k = len(CLASSES)
+    preprocessing = (
+        f"The latest {LONG_S:g} s of each lead in mV: missing samples held, Butterworth high-pass"
+        f" {BAND_HZ[0]:g} Hz (order 2) and low-pass {BAND_HZ[1]:g} Hz (order 4), causal, at the lead's own rate;"
+        f" then interpolated linearly at {RATE_HZ:g} Hz (RhythmTrace)."
+    )
+    meanings = {
+        "logits_4s": "classes by all leads, 4 s",
+        "logits_2s": "classes by all leads, the latest 2 s",
+        "lead_logits_4s": "classes by each lead alone, 4 s",
+        "lead_logits_2s": "classes by each lead alone, the latest 2 s",
+    }
+    return ModelCard(
+        name="ecg-rhythm",
+        version=version,
+        task="healthcare.ecg",
+        file=path.name,
+        digest=digest_of(path),
+        licence=licence,
+        intended_use=(
+            "Windows of surface ECG of adults under monitoring: ventricular fibrillation or flutter, ventricular"
+            " tachycardia, asystole, noise, or another rhythm. Part of an alarm, joined over time with beats."
+            " Not a medical device; not cleared by any authority."
+        ),
+        limits=tuple(limits),
+        inputs=(
+            TensorSpec("ecg", ("windows", "leads", LONG), "float32", "mV", "usable leads only", preprocessing),
+        ),
+        outputs=tuple(
+            TensorSpec(
+                name,
+                ("windows", k) if name.startswith("logits") else ("windows", "leads", k),
+                "float32",
+                "1",
+                meanings[name],
+            )
+            for name in OUTPUTS
+        ),
+        classes=CLASSES,
+        parameters={key: value for window, r in readings.items() for key, value in r.parameters(window).items()},
+    )
+
+
+def score(runner: Runner, record: Record) -> Scores:
+    """Run the network on a record's windows, all leads joined."""
+    starts = np.arange(0, len(record.trace) - LONG + 1, HOP)
+    logits: dict[str, list[NDArray[np.float32]]] = {window: [] for window in WINDOWS}
+    flat: dict[str, list[NDArray[np.bool_]]] = {window: [] for window in WINDOWS}
+    for first in range(0, len(starts), _SCORED_AT_ONCE):
+        at = starts[first : first + _SCORED_AT_ONCE]
+        ecg = np.ascontiguousarray(record.trace[at[:, None] + np.arange(LONG)].transpose(0, 2, 1))
+        outputs = runner.run({"ecg": ecg})
+        for window, samples in WINDOWS.items():
+            logits[window].append(outputs[f"logits_{window}"])
+            flat[window].append(is_flat(ecg[:, :, -samples:]))
+    empty = np.empty((0, len(CLASSES)), dtype=np.float32)
+    return Scores(
+        record,
+        starts,
+        {window: np.concatenate([empty, *parts]) for window, parts in logits.items()},
+        {window: np.concatenate([np.empty(0, dtype=bool), *parts]) for window, parts in flat.items()},
+    )
+
+
+def fit_readings(scores: Sequence[Scores]) -> dict[str, Reading]:
+    """Fit calibration and threshold of both window lengths on scores of patients the networks had not seen.
+
+    The threshold is the one that reaches ``WANTED_SPECIFICITY`` there. Raises InputError where the scores hold no
+    positive or no negative window.
+    """
+    readings = {}
+    for window in WINDOWS:
+        logits, flat, label = [], [], []
+        for each in scores:
+            truth = each.truth(window)
+            judged = truth.positive | truth.negative
+            logits.append(each.logits[window][judged])
+            flat.append(each.flat[window][judged])
+            label.append(truth.positive[judged])
+        logit, is_silent, positive = np.concatenate(logits), np.concatenate(flat), np.concatenate(label)
+        if positive.all() or not positive.any():
+            raise InputError(
+                f"cannot set a threshold: {int(positive.sum())} of {len(positive)} windows of {window} are VF or VT;"
+                " both kinds are needed"
+            )
+        curve = fit_platt(log_odds(logit)[~is_silent], positive[~is_silent])
+        reading = Reading(curve.slope, curve.intercept, 1.0)
+        vfvt = vfvt_of(reading.probabilities(logit, is_silent))
+        point = threshold_at(positive, vfvt, specificity=WANTED_SPECIFICITY)
+        readings[window] = replace(reading, threshold=point.threshold)
+    return readings

@@ -22,6 +22,9 @@ LONG_S, SHORT_S = 4.0, 2.0
 LONG, SHORT = round(LONG_S * RATE_HZ), round(SHORT_S * RATE_HZ)
 """The two windows, in seconds and in samples; the short one is the end of the long one."""
 
+WINDOWS = {"4s": LONG, "2s": SHORT}
+"""The windows by the names that cards and figures use."""
+
 BAND_HZ = (0.5, 35.0)
 """Pass band: above the drift of the baseline, below mains; VF has its power between 2 and 9 Hz."""
 
@@ -92,14 +95,14 @@ class Reading:
     def probabilities(self, logits: NDArray[np.floating], flat: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Logits (windows, classes) and whether a window is flat -> calibrated probabilities, same shape."""
         raw = softmax(logits)
-        vfvt = raw[:, _VFVT].sum(axis=1)
+        vfvt = vfvt_of(raw)
         called = Platt(self.slope, self.intercept).probability(log_odds(logits))
         share = np.where(_VFVT, (called / vfvt)[:, None], ((1 - called) / (1 - vfvt))[:, None])
         return np.where(flat[:, None], _FLAT, raw * share)
 
     def positive(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether windows are called VF, flutter or VT, (windows,)."""
-        return np.asarray(probabilities[:, _VFVT].sum(axis=1) >= self.threshold)
+        return vfvt_of(probabilities) >= self.threshold
 
     def cannot_tell(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether windows are too noisy to say, (windows,)."""
@@ -167,8 +170,7 @@ class RhythmClassifier:
                 f"model {card.name} {card.version}: its classes are {list(card.classes)}, not {list(CLASSES)}"
             )
         self.runner = runner
-        self.long = Reading.of(card, "4s")
-        self.short = Reading.of(card, "2s")
+        self.readings = {window: Reading.of(card, window) for window in WINDOWS}
 
     def classify(self, window_mv: NDArray[np.float32], usable: NDArray[np.bool_] | None = None) -> RhythmBelief:
         """Judge the latest 4 s, (leads, 500) mV from a ``RhythmTrace``, by the usable leads, (leads,) bool."""
@@ -183,18 +185,16 @@ class RhythmClassifier:
         logits = self.runner.run({"ecg": seen})
         beliefs: list[WindowBelief] = []
         positives: list[bool] = []
-        for i, (name, samples, reading) in enumerate(self._windows()):
+        for i, (name, samples) in enumerate(WINDOWS.items()):
+            reading = self.readings[name]
             flat = is_flat(seen[:, :, -samples:])
             joint = reading.probabilities(logits[f"logits_{name}"], flat)
             alone = reading.probabilities(logits[f"lead_logits_{name}"][0], np.zeros(int(use.sum()), dtype=bool))
-            leads_vfvt[use, i] = alone[:, _VFVT].sum(axis=1)
+            leads_vfvt[use, i] = vfvt_of(alone)
             shares = {rhythm: float(share) for rhythm, share in zip(CLASSES, joint[0], strict=True)}
             beliefs.append(WindowBelief(shares, bool(reading.cannot_tell(joint)[0])))
             positives.append(bool(reading.positive(joint)[0]))
         return RhythmBelief(beliefs[0], beliefs[1], leads_vfvt, positives[0], positives[1])
-
-    def _windows(self) -> tuple[tuple[str, int, Reading], ...]:
-        return ("4s", LONG, self.long), ("2s", SHORT, self.short)
 
 
 def is_flat(windows_mv: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -209,9 +209,14 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
 
+def vfvt_of(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The probability of VF, flutter or VT from those of ``CLASSES``, (windows, classes) -> (windows,)."""
+    return np.asarray(probabilities[:, _VFVT].sum(axis=1))
+
+
 def log_odds(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     """The log-odds of VF, flutter or VT from logits (windows, classes), (windows,)."""
-    vfvt = softmax(logits)[:, _VFVT].sum(axis=1)
+    vfvt = vfvt_of(softmax(logits))
     return np.asarray(np.log(vfvt / (1 - vfvt)))
 
 

@@ -20,7 +20,7 @@ Samples = tuple[list[int], list[float]]
 def samples(draw: st.DrawFn) -> Samples:
     """Scores on a coarse grid, so that ties are common; both classes are there."""
     n = draw(st.integers(2, 40))
-    labels = [0, 1] + draw(st.lists(st.integers(0, 1), min_size=n - 2, max_size=n - 2))
+    labels = [0, 1, *draw(st.lists(st.integers(0, 1), min_size=n - 2, max_size=n - 2))]
     scores = draw(st.lists(st.integers(-5, 5).map(lambda value: value / 4), min_size=n, max_size=n))
     return labels, scores
 

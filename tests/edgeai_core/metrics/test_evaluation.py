@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -51,3 +53,12 @@ def test_an_evaluation_is_one_strict_json_object() -> None:
     assert plain["figures"]["delay_s"] == {"value": 2.5, "low": None, "high": None, "n": 4, "unit": "s"}
     assert plain["figures"]["sensitivity"]["note"] == "pooled"
     assert plain["rows"] == [{"record": "a", "f1": 0.5, "n": 3, "delay_s": None}]
+
+
+def test_measures_and_runners_load_no_heavy_library_before_it_is_used() -> None:
+    modules = ["evaluation", "intervals", "curves", "calibration", "splits", "duplicates"]
+    names = [f"edgeai_core.metrics.{module}" for module in modules] + ["edgeai_core.runners.onnx"]
+    heavy = "{'scipy', 'sklearn', 'cv2', 'onnxruntime', 'pydantic', 'torch'}"
+    code = f"import sys, {', '.join(names)}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,228 @@
+"""`/v1/alerts`: list, look at, post from another device, acknowledge."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgeai_core.alerts.alert import AlertState, encode
+from edgeai_core.alerts.journal import AlertConflictError, AlertNotFoundError, Journal
+from edgeai_core.decision import Priority
+from edgeai_core.http.auth import Who, allow
+from edgeai_core.http.problems import responses
+from edgeai_core.http.services import Parts
+from edgeai_core.http.tokens import Role
+
+router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
+
+_MAX_PAGE_BYTES = 1 << 20
+
+Text = Annotated[str, Field(max_length=300)]
+Time = Annotated[str, Field(max_length=40, examples=["2026-11-24T03:15:00.250Z"])]
+AlertId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+_EXAMPLE = {
+    "id": "0d4f0c9d3b1e4c8f9f6a7e2b5c1d8a90",
+    "device": "bed-7",
+    "app": "healthcare",
+    "loop": "ecg",
+    "code": "VENTRICULAR_FIBRILLATION",
+    "subject": "patient-1",
+    "priority": "high",
+    "title": "Ventricular fibrillation",
+    "state": "raised",
+    "active": True,
+    "latched": False,
+    "raised_at": "2026-11-24T03:15:00.250Z",
+    "updated_at": "2026-11-24T03:15:00.250Z",
+    "acknowledged_at": None,
+    "acknowledged_by": None,
+    "cleared_at": None,
+    "evidence": {"confidence": 0.97},
+    "boot_id": "6f9a1c9e-5d0a-4a57-9d9f-0d9c8f0f8f11",
+    "clock_synchronised": True,
+    "monotonic_ns": 86400000000000,
+}
+
+
+class AlertBody(BaseModel):
+    """An alert as another device sends it, and as this one tells it. Unknown fields are ignored."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    device: Annotated[str, Field(min_length=1, max_length=100)]
+    app: Annotated[str, Field(min_length=1, max_length=100)]
+    loop: Annotated[str, Field(min_length=1, max_length=100)]
+    code: Annotated[str, Field(min_length=1, max_length=100)]
+    subject: Annotated[str, Field(min_length=1, max_length=300)]
+    priority: Priority
+    title: Annotated[str, Field(max_length=500)] = ""
+    state: AlertState | None = None
+    active: bool = True
+    latched: bool = False
+    raised_at: Time
+    updated_at: Time | None = None
+    acknowledged_at: Time | None = None
+    acknowledged_by: Annotated[str, Field(max_length=200)] | None = None
+    cleared_at: Time | None = None
+    evidence: dict[str, Any] = Field(default={}, description="plain values, at most 64 KiB as JSON")
+    boot_id: Annotated[str, Field(max_length=100)] = "unknown"
+    clock_synchronised: bool = False
+    monotonic_ns: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+
+class EventBody(BaseModel):
+    """One change of one alert; ``alert`` is how it stands after it."""
+
+    sequence: int
+    kind: str = Field(examples=["raised"])
+    at: Time
+    by: str = Field(examples=["healthcare.ecg"])
+    alert: AlertBody
+
+
+class AlertWithEvents(AlertBody):
+    """An alert with everything that happened to it, oldest first."""
+
+    events: list[EventBody]
+
+
+class AlertPage(BaseModel):
+    """One page, newest first; ``next_cursor`` is null on the last."""
+
+    alerts: list[AlertBody]
+    next_cursor: str | None = Field(examples=["128"])
+
+
+class Filters(BaseModel):
+    """Which alerts to list: those that match everything given. ``since`` and ``until`` bound ``raised_at``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: Annotated[list[AlertState], Field(max_length=4)] | None = None
+    active: bool | None = None
+    acknowledged: bool | None = None
+    app: Text | None = None
+    loop: Text | None = None
+    code: Text | None = None
+    subject: Text | None = None
+    priority: Annotated[list[Priority], Field(max_length=3)] | None = None
+    device: Text | None = None
+    since: Time | None = None
+    until: Time | None = None
+    cursor: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")] | None = Field(
+        default=None, description="`next_cursor` of the page before: what is raised meanwhile shifts nothing"
+    )
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class Acknowledgement(BaseModel):
+    """Who acknowledges, where several people share one token."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"by": "Night shift"}]})
+
+    by: Annotated[str, Field(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
+
+
+@router.get(
+    "",
+    summary="List alerts, newest first",
+    dependencies=[allow(Role.VIEWER)],
+    response_model=AlertPage,
+    responses=responses(401, 403, 422, 503),
+)
+async def list_alerts(filters: Annotated[Filters, Query()], parts: Parts) -> Response:
+    """List the alerts that match every filter, a page at a time."""
+    return _json(await parts.reader.do(lambda journal: _page(journal, filters)))
+
+
+@router.post(
+    "",
+    summary="Take an alert from another device",
+    dependencies=[allow(Role.DEVICE)],
+    response_model=EventBody,
+    responses=responses(400, 401, 403, 409, 413, 422, 503),
+)
+async def post_alert(body: AlertBody, parts: Parts, who: Who) -> Response:
+    """Write another device's alert to this journal. The same message again changes nothing.
+
+    A device's token is named as the device: it may post that device's alerts and no other's.
+    """
+    if who.role is Role.DEVICE and body.device != who.name:
+        raise HTTPException(403, f"this token is of device {who.name!r}; it may not post for another")
+    values = body.model_dump(mode="json", exclude_unset=True)
+    values = {name: value for name, value in values.items() if value is not None}
+    try:
+        event = await parts.writer.do(lambda journal: journal.receive(values, by=who.name))
+    except AlertConflictError as error:
+        raise HTTPException(409, str(error)) from None
+    return _json(encode(event.to_json()))
+
+
+@router.get(
+    "/{id}",
+    summary="One alert with its history",
+    dependencies=[allow(Role.VIEWER)],
+    response_model=AlertWithEvents,
+    responses=responses(401, 403, 404, 422, 503),
+)
+async def get_alert(id: AlertId, parts: Parts) -> Response:
+    """Return one alert as it stands, and everything that happened to it."""
+
+    def read(journal: Journal) -> bytes | None:
+        alert = journal.alert(id)
+        if alert is None:
+            return None
+        events = [event.to_json() for event in journal.events(id)]
+        return encode({**alert.to_json(), "events": events})
+
+    found = await parts.reader.do(read)
+    if found is None:
+        raise HTTPException(404, f"there is no alert {id}; it never was, or retention has deleted it")
+    return _json(found)
+
+
+@router.post(
+    "/{id}/acknowledge",
+    summary="Say that a person knows",
+    dependencies=[allow(Role.OPERATOR)],
+    response_model=EventBody,
+    responses=responses(400, 401, 403, 404, 409, 422, 503),
+)
+async def acknowledge(
+    id: AlertId, parts: Parts, who: Who, body: Acknowledgement | None = None
+) -> Response:
+    """Acknowledge an alert. The first one counts: again, it answers with the first one's event."""
+    note = (body.by or "").strip() if body is not None else ""
+    by = f"{note} ({who.name})" if note else who.name
+    try:
+        event = await parts.writer.do(lambda journal: journal.acknowledge(id, by))
+    except AlertNotFoundError as error:
+        raise HTTPException(404, str(error)) from None
+    except AlertConflictError as error:
+        raise HTTPException(409, str(error)) from None
+    return _json(encode(event.to_json()))
+
+
+def _page(journal: Journal, filters: Filters) -> bytes:
+    wanted = filters.model_dump(exclude={"cursor", "limit"})
+    before = int(filters.cursor) if filters.cursor else None
+    rows = journal.alerts(**wanted, before=before, limit=filters.limit + 1)
+    alerts: list[bytes] = []
+    size = 0
+    for _, alert in rows[: filters.limit]:
+        text = encode(alert.to_json())
+        size += len(text)
+        if alerts and size > _MAX_PAGE_BYTES:
+            break
+        alerts.append(text)
+    more = len(rows) > len(alerts)
+    cursor = f'"{rows[len(alerts) - 1][0]}"' if more else "null"
+    return b'{"alerts":[' + b",".join(alerts) + b'],"next_cursor":' + cursor.encode() + b"}"
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
