@@ -5,6 +5,7 @@
 Without ``--model`` it makes a small one-dimensional convolutional network with random weights, of the size that
 judges two or four seconds of an ECG. All cases take turns in the same run, a block of calls each, so that what
 else the machine does falls on all alike. Memory is proportional (PSS), each case in a process of its own.
+Pages of shared libraries are divided among all processes that map them just then, so compare within one run.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from edgeai_core.runners.onnx import OnnxRunner
 BLOCK = 50
 PACE_S = 0.01
 """One call each 10 ms in the paced blocks: what threads do between calls is what spinning is about."""
+
+SETTLE_S = 0.05
+"""Between two cases, so that the threads of the one before have stopped spinning."""
 
 Inputs = dict[str, np.ndarray]
 Call = Callable[[Inputs], object]
@@ -100,6 +104,7 @@ def measure_times(model: Path, card: ModelCard, seconds: float) -> dict[str, tup
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         for name, call in calls.items():
+            time.sleep(SETTLE_S)
             for _ in range(BLOCK):
                 start = time.perf_counter_ns()
                 call(inputs)

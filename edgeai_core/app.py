@@ -59,6 +59,7 @@ class App:
     ``paths`` maps a loop's name to a path; an app without one cannot be replayed from files.
     ``router(config)`` returns a FastAPI router mounted under ``/v1/<app>``, denied by default.
     ``models`` are the card files of the models it ships.
+    ``demo`` sets fields of the configuration, by dotted name, where `edgeai demo` plays the sample recordings.
     """
 
     name: str
@@ -70,6 +71,7 @@ class App:
     router: Callable[[Any], Any] | None = None
     panels: tuple[Panel, ...] = ()
     models: tuple[Path, ...] = field(default=())
+    demo: Mapping[str, str] = field(default_factory=dict)
 
 
 def app_names() -> list[str]:

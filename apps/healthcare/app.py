@@ -42,5 +42,6 @@ app = App(
     loops=loops,
     inputs=inputs,
     panels=(Panel("ecg", "ECG", _PAGE / "ecg.js", ("healthcare.ecg/ecg",)),),
+    demo={"ecg.repeat": "true"},
     models=(MODEL.with_suffix(".card.toml"),),
 )

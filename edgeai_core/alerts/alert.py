@@ -192,18 +192,18 @@ def plain_evidence(
     what is not data its text. Where it is too long the longest values are left out, and ``left_out`` names them:
     an alert with part of its evidence is worth more than none.
     """
-    values = {_clean(str(key))[:100]: plain(value) for key, value in evidence.items()}
+    values = {_clean(str(key))[:_LONGEST_NAME]: plain(value) for key, value in evidence.items()}
+    if len(encode(values)) <= limit_bytes:
+        return values
     sizes = {key: len(encode({key: value})) for key, value in values.items()}
     left_out: list[str] = []
-    room = limit_bytes - 1024  # for the note itself
     for key in sorted(sizes, key=lambda name: -sizes[name]):
-        if sum(sizes.values()) <= (room if left_out else limit_bytes):
+        if sum(sizes.values()) <= limit_bytes - 1024:  # the rest is for the note itself
             break
         left_out.append(f"{key} ({sizes.pop(key)} bytes)")
         del values[key]
-    if left_out:
-        more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
-        values["left_out"] = f"evidence is limited to {limit_bytes} bytes: {', '.join(left_out[:5])}{more}"
+    more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+    values["left_out"] = f"evidence is limited to {limit_bytes} bytes: {', '.join(left_out[:5])}{more}"
     return values
 
 

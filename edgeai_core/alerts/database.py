@@ -7,6 +7,8 @@ with a sentence that says what to do. A damaged file is never replaced by itself
 from __future__ import annotations
 
 import os
+import random
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -88,9 +90,9 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             connection = _connection(path.resolve().as_uri())
         try:
             _check_identity(connection, path)
+            _check_integrity(connection, path)  # before anything is written: a damaged file stays as it is
             if not read_only:
                 _configure(connection, path)
-            _check_integrity(connection, path)
             before, after = (user_version(connection),) * 2 if read_only else migrate(connection)
             if before > len(MIGRATIONS):
                 raise JournalError(
@@ -105,6 +107,19 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    """Begin a transaction that writes, waiting up to BUSY_TIMEOUT_S for other processes'.
+
+    SQLite's own waiting sleeps up to 100 ms between tries and starves beside a busy writer; this one tries about
+    every millisecond.
+    """
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        _patiently(connection, "BEGIN IMMEDIATE")
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
 
 
 def set_aside(path: Path) -> Path:
@@ -172,6 +187,17 @@ def journal_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _patiently(connection: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            return connection.execute(statement)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
+                raise
+            time.sleep(random.uniform(0.0005, 0.0015))  # noqa: S311 - so that two who wait do not keep step
+
+
 def _connection(uri: str) -> sqlite3.Connection:
     # One connection may serve several threads: the journal holds a lock of its own around it.
     return sqlite3.connect(
@@ -187,15 +213,8 @@ def _make_private(path: Path) -> None:
 
 def _configure(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded by a new file only
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while True:  # the switch to WAL does not wait by itself when several processes make the file at once
-        try:
-            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-            break
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+    # The switch to WAL does not wait by itself when several processes make the file at once.
+    mode = _patiently(connection, "PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise JournalError(
             f"{path}: this file system cannot hold a write-ahead log; choose a local one with --state"
@@ -235,7 +254,7 @@ def _mount_of(path: Path, mounts: str) -> tuple[str, str]:
         fields = head.split()
         if not separator or len(fields) < 5 or not tail.split():
             continue
-        point = fields[4].encode("utf-8", "surrogateescape").decode("unicode_escape", "surrogateescape")
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
         if path.is_relative_to(point) and len(point) >= len(found[0]):
             found = (point, tail.split()[0])
     return found

@@ -26,7 +26,7 @@ from edgeai_core.alerts.alert import (
     encode,
     plain_condition,
 )
-from edgeai_core.alerts.database import connect, journal_errors
+from edgeai_core.alerts.database import begin, connect, journal_errors
 from edgeai_core.alerts.lifecycle import Change
 from edgeai_core.alerts.rows import COLUMNS, EVENT_COLUMNS, NAMES, event_from_row, from_row, to_row
 from edgeai_core.decision import Condition, Priority
@@ -151,7 +151,7 @@ class Journal:
                 break
         with self._lock, journal_errors(self.path):
             if deleted:
-                self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+                self._connection.executescript("PRAGMA incremental_vacuum")  # execute() would free one page
             used = retention.used_bytes(self._connection)
         over = used > self._max_bytes
         self.append([self._too_large(over, used, moment)])
@@ -328,7 +328,7 @@ class Journal:
         """One transaction; yields the list that its events are to be put in, and tells who listens of the newest."""
         events: list[AlertEvent] = []
         with self._lock, journal_errors(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
+            begin(self._connection)
             try:
                 yield events
                 self._connection.execute("COMMIT")

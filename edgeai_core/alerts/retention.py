@@ -36,24 +36,35 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 
 
 def forget(connection: sqlite3.Connection, older_than: str, max_bytes: int) -> int:
-    """Delete up to one batch of what is deletable: older than a time, or the oldest while the file is too large.
-
-    Return how many alerts went; fewer than were asked for means that nothing more may go.
+    """Delete up to one batch of what may go: first what is older than a time, then the oldest while the file is too
+    large. Return how many alerts went; 0 means that nothing more may go, or need.
     """
+    aged = _oldest(connection, older_than)
+    for alert_id in aged:
+        _delete(connection, alert_id)
+    if aged:
+        return len(aged)
+    deleted = 0
+    for alert_id in _oldest(connection) if used_bytes(connection) > max_bytes else ():
+        _delete(connection, alert_id)
+        deleted += 1
+        if used_bytes(connection) <= max_bytes:
+            break
+    return deleted
+
+
+def _oldest(connection: sqlite3.Connection, older_than: str = "~") -> list[str]:
     rows = connection.execute(
-        f"SELECT id FROM alerts WHERE {_DELETABLE} AND updated_at < ? ORDER BY updated_at LIMIT ?",  # noqa: S608
-        (older_than, _BATCH),
-    ).fetchall()
-    if not rows and used_bytes(connection) > max_bytes:
-        rows = connection.execute(
-            f"SELECT id FROM alerts WHERE {_DELETABLE} ORDER BY updated_at LIMIT ?",  # noqa: S608
-            (_BATCH,),
-        ).fetchall()
-    for (alert_id,) in rows:
-        connection.execute(
-            "UPDATE retention SET forgotten ="
-            " max(forgotten, (SELECT coalesce(max(sequence), 0) FROM events WHERE alert_id = ?))",
-            (alert_id,),
-        )
-        connection.execute("DELETE FROM alerts WHERE id = ?", (alert_id,))
-    return len(rows)
+        f"SELECT id FROM alerts WHERE {_DELETABLE} AND updated_at < ? ORDER BY updated_at, number LIMIT ?",  # noqa: S608
+        (older_than, _BATCH),  # "~" sorts after every time
+    )
+    return [str(row[0]) for row in rows]
+
+
+def _delete(connection: sqlite3.Connection, alert_id: str) -> None:
+    connection.execute(
+        "UPDATE retention SET forgotten ="
+        " max(forgotten, (SELECT coalesce(max(sequence), 0) FROM events WHERE alert_id = ?))",
+        (alert_id,),
+    )
+    connection.execute("DELETE FROM alerts WHERE id = ?", (alert_id,))

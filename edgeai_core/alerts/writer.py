@@ -52,11 +52,13 @@ class Adoption:
 
 @dataclass
 class _Outage:
-    """A time in which nothing could be written."""
+    """A time in which not everything could be written; it is over when nothing waits any more."""
 
     began: walltime.Moment
     reason: str
+    kept: int = 0
     retry_s: float = _FIRST_RETRY_S
+    wait: bool = True
 
 
 class JournalWriter:
@@ -84,6 +86,7 @@ class JournalWriter:
         self._compare = True
         self._closing = False
         self._outage: _Outage | None = None
+        self._batch = _BATCH
         self._journal: Journal | None = None
         self._prune_at_s = time.monotonic()
         try:
@@ -149,7 +152,7 @@ class JournalWriter:
                 self._changed.wait_for(self._has_work, self._patience_s())
                 if self._closing and not self._queue:
                     return
-                if self._outage is not None and not self._closing:
+                if self._outage is not None and self._outage.wait and not self._closing:
                     self._changed.wait_for(lambda: self._closing, self._outage.retry_s)
                 self._writing = self._take()
             try:
@@ -160,6 +163,7 @@ class JournalWriter:
                 if self._closing:
                     return
             except Exception:  # a fault of ours must not end the thread, or every later alert would be lost
+                self._batch = 1
                 log.exception("%d changes of alerts could not be written and are lost", len(self._writing))
                 self.dropped += len(self._writing)
             finally:
@@ -176,7 +180,7 @@ class JournalWriter:
     def _take(self) -> list[Entry]:
         """Return the next entries that may share a transaction; a durable input has one of its own."""
         taken: list[Entry] = []
-        while self._queue and len(taken) < _BATCH and (not taken or self._queue[0].input is None):
+        while self._queue and len(taken) < self._batch and (not taken or self._queue[0].input is None):
             taken.append(self._queue.popleft())
             if taken[-1].input is not None:
                 break
@@ -190,20 +194,30 @@ class JournalWriter:
         if self._journal is None:
             self._journal = self._open_journal()
         journal = self._journal
-        if self._outage is not None:
-            self._record_outage(journal, self._outage)
         if self._writing:
-            changes = [change for entry in self._writing for change in entry.changes]
-            durable = self._writing[0].input
-            if durable is not None and (journal.committed(durable[0]) or -1) >= durable[1]:
-                self.compare()  # delivered a second time: what the loop told us is not what is written
-            journal.append(changes, input=durable)
-            for entry in self._writing:
-                entry.written.set()
+            self._write(journal)
+        if self._outage is not None:
+            self._outage.wait = False
+            if not self._queue:
+                self._record_outage(journal, self._outage)
         self._offer_adoption(journal)
         if time.monotonic() >= self._prune_at_s and not self._queue:
             self._prune_at_s = time.monotonic() + _PRUNE_EVERY_S
             journal.prune()
+
+    def _write(self, journal: Journal) -> None:
+        durable = self._writing[0].input
+        committed = None if durable is None else journal.committed(durable[0])
+        if durable is not None and committed is not None and committed >= durable[1]:
+            self.compare()  # delivered a second time: what the loop told us is not what is written
+        journal.append([change for entry in self._writing for change in entry.changes], input=durable)
+        for entry in self._writing:
+            entry.written.set()
+        if self._outage is not None:
+            self._outage.kept += len(self._writing)
+        self._batch = min(2 * self._batch, _BATCH)
+        with self._changed:
+            self._writing = []
 
     def _offer_adoption(self, journal: Journal) -> None:
         with self._changed:
@@ -217,23 +231,30 @@ class JournalWriter:
                 self._compare = False
 
     def _note_outage(self, error: JournalError) -> None:
+        self._batch = 1  # what little room there is goes to the oldest first
         if self._outage is None:
             self._outage = _Outage(walltime.now(), str(error))
             log.error("alerts are kept in memory until the journal can be written: %s", error)
         else:
+            self._outage.wait = True
             self._outage.retry_s = min(2 * self._outage.retry_s, _LAST_RETRY_S)
 
     def _record_outage(self, journal: Journal, outage: _Outage) -> None:
-        """Write that the journal could not be written, as the first thing it takes again: over, but to be seen."""
+        """Write that the journal could not be written: over, but to be seen by a person."""
         moment = walltime.now()
         lasted_s = (moment.monotonic_ns - outage.began.monotonic_ns) / 1e9
-        held = len(self._queue) + len(self._writing)
         condition = Condition(
             code="JOURNAL_UNWRITABLE",
             subject=f"{self._app}.{self._loop}",
             priority=Priority.MEDIUM,
-            title=f"Alerts could not be written for {lasted_s:.1f} s; {held} changes were kept, {self.dropped} lost",
-            evidence={"reason": outage.reason, "lasted_s": lasted_s, "kept": held, "lost": self.dropped},
+            title=f"Alerts could not be written for {lasted_s:.1f} s:"
+            f" {outage.kept} changes were kept and written, {self.dropped} lost",
+            evidence={
+                "reason": outage.reason,
+                "lasted_s": lasted_s,
+                "kept": outage.kept,
+                "lost": self.dropped,
+            },
         )
         alert_id = uuid.uuid4().hex
         journal.append(

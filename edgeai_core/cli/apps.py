@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import typer
 
@@ -28,7 +29,7 @@ def apps(as_json: JsonOption = False) -> None:
         raise ConfigError("not every app can be used; see above")
 
 
-def _describe(name: str) -> dict[str, object]:
+def _describe(name: str) -> dict[str, Any]:
     try:
         app = load_app(name)
     except EdgeAIError as error:

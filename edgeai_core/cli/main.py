@@ -98,9 +98,12 @@ def execute(arguments: list[str]) -> int:
 
 def _usage(error: Any) -> int:
     context = getattr(error, "ctx", None)
-    message = error.format_message().strip().replace("\n", " ")
-    if not message:  # a command that shows its help because nothing was asked of it
-        typer.echo(context.get_help() if context is not None else "", err=True)
+    message = error.format_message().strip()
+    if not message or message.startswith(
+        "Usage:"
+    ):  # nothing was asked of it: its help, which rich may have shown
+        if message:
+            typer.echo(message, err=True)
         return 2
     path = context.command_path if context is not None else "edgeai"
     return _fail(f"{message} (see {path} --help)", 2)

@@ -30,6 +30,10 @@ def run(
     serve: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Serve alerts, live view and page there, too.")
     ] = None,
+    next_free_port: Annotated[
+        bool,
+        typer.Option("--next-free-port", help="With --serve: where the port is taken, the next free one."),
+    ] = False,
     loopback_without_token: Annotated[
         bool, typer.Option("--loopback-without-token", help="With --serve: this machine needs no token.")
     ] = False,
@@ -55,6 +59,7 @@ def run(
             [child.name for child in children],
             config=config,
             device=device,
+            next_free_port=next_free_port,
             loopback_without_token=loopback_without_token,
             log_json=log_json,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +11,6 @@ import typer
 from edgeai_core.cli.options import ConfigOption, StateOption
 from edgeai_core.errors import ConfigError
 from edgeai_core.state import State, find_state
-
-FREE_PORTS = 50
-"""How many ports after a taken one are tried where any will do."""
 
 
 def serve(
@@ -30,6 +26,9 @@ def serve(
             "--loop", metavar="APP.LOOP", help="A loop that must make progress for /readyz. Repeatable."
         ),
     ] = None,
+    next_free_port: Annotated[
+        bool, typer.Option("--next-free-port", help="Where the port is taken, the next free one.")
+    ] = False,
     loopback_without_token: Annotated[
         bool,
         typer.Option("--loopback-without-token", help="Programs and browsers of this machine need no token."),
@@ -45,6 +44,7 @@ def serve(
 
     Other devices post their alerts here with a token of the role `device` (see `edgeai token create`).
     """
+    from edgeai_core.http.server import bind as listen
     from edgeai_core.http.server import serve as serve_http
     from edgeai_core.http.settings import ServeSettings
     from edgeai_core.log import set_up_logging
@@ -65,7 +65,8 @@ def serve(
             allow_loopback_without_token=loopback_without_token,
             tls_certificate=tls_certificate,
             tls_key=tls_key,
-        )
+        ),
+        listen(host, port, next_free_port),
     )
 
 
@@ -77,6 +78,7 @@ def serve_arguments(
     *,
     config: Path | None = None,
     device: str = "",
+    next_free_port: bool = False,
     loopback_without_token: bool = False,
     log_json: bool = False,
 ) -> list[str]:
@@ -88,6 +90,8 @@ def serve_arguments(
         arguments += ["--config", str(config)]
     if device:
         arguments += ["--device", device]
+    if next_free_port:
+        arguments.append("--next-free-port")
     if loopback_without_token:
         arguments.append("--loopback-without-token")
     if log_json:
@@ -101,16 +105,3 @@ def parse_address(text: str) -> tuple[str, int]:
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise ConfigError(f"{text!r} is no address; write HOST:PORT, as 127.0.0.1:8080 or [::1]:8080")
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def free_port(host: str, first: int) -> int:
-    """Return the first port from ``first`` on that nobody listens on. Raises ConfigError where all are taken."""
-    for port in range(first, first + FREE_PORTS):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return port
-    raise ConfigError(f"the ports {first} to {first + FREE_PORTS - 1} of {host} are all taken")

@@ -23,7 +23,7 @@ Text = Annotated[str, Field(max_length=300)]
 Time = Annotated[str, Field(max_length=40, examples=["2026-11-24T03:15:00.250Z"])]
 AlertId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "id": "0d4f0c9d3b1e4c8f9f6a7e2b5c1d8a90",
     "device": "bed-7",
     "app": "healthcare",
@@ -192,9 +192,7 @@ async def get_alert(id: AlertId, parts: Parts) -> Response:
     response_model=EventBody,
     responses=responses(400, 401, 403, 404, 409, 422, 503),
 )
-async def acknowledge(
-    id: AlertId, parts: Parts, who: Who, body: Acknowledgement | None = None
-) -> Response:
+async def acknowledge(id: AlertId, parts: Parts, who: Who, body: Acknowledgement | None = None) -> Response:
     """Acknowledge an alert. The first one counts: again, it answers with the first one's event."""
     note = (body.by or "").strip() if body is not None else ""
     by = f"{note} ({who.name})" if note else who.name

@@ -39,7 +39,9 @@ class AppList(BaseModel):
     apps: list[AppView]
 
 
-@router.get("", summary="Which apps are served", dependencies=[allow(Role.VIEWER)], responses=responses(401, 403))
+@router.get(
+    "", summary="Which apps are served", dependencies=[allow(Role.VIEWER)], responses=responses(401, 403)
+)
 async def list_apps(parts: Parts) -> AppList:
     """Return the apps that are served."""
     return AppList(apps=[_view(mounted) for mounted in parts.mounted])

@@ -96,13 +96,15 @@ async def authorise(request: Request) -> None:
             raise unauthorised()
         if who.role not in access.roles:
             needed = ", ".join(sorted(access.roles))
-            raise HTTPException(403, f"this needs a token with one of the roles {needed}; yours is {who.role}")
+            raise HTTPException(
+                403, f"this needs a token with one of the roles {needed}; yours is {who.role}"
+            )
 
 
 def principal(request: Request) -> Principal:
     """Return who asks, as the gate has found."""
     who = request.scope.get("edgeai.principal", NOBODY)
-    assert isinstance(who, Principal)  # noqa: S101 - only the gate sets it
+    assert isinstance(who, Principal)
     return who
 
 
@@ -126,7 +128,12 @@ class Gate:
     """
 
     def __init__(
-        self, app: ASGIApp, tokens: TokenStore, slow_down: SlowDown, allow_loopback: bool, routes: list[BaseRoute]
+        self,
+        app: ASGIApp,
+        tokens: TokenStore,
+        slow_down: SlowDown,
+        allow_loopback: bool,
+        routes: list[BaseRoute],
     ) -> None:
         self._app = app
         self._tokens = tokens
@@ -228,11 +235,21 @@ def is_loopback(scope: Scope) -> bool:
     """
     headers = Headers(scope=scope)
     client = scope.get("client")
-    if not client or not _is_loopback_address(client[0]) or any(name in headers for name in _FORWARDED):
+    if not client or not is_loopback_address(client[0]) or any(name in headers for name in _FORWARDED):
         return False
     hosts = headers.getlist("host")
     host = _host_name(hosts[0]) if len(hosts) == 1 else ""
-    return host == "localhost" or _is_loopback_address(host)
+    return host == "localhost" or is_loopback_address(host)
+
+
+def is_loopback_address(address: str) -> bool:
+    """Say whether an address is this machine's own; what is no address is not."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return (mapped or ip).is_loopback
 
 
 def cookies(headers: Headers, name: str) -> list[str]:
@@ -251,7 +268,7 @@ def peer_of(request: Request) -> str:
     return _peer(request.scope)
 
 
-def closed_routes(routes: Iterable[BaseRoute]) -> list[str]:
+def unguarded(routes: Iterable[BaseRoute]) -> list[str]:
     """Return the paths of routes that no dependency can guard: anything but a path operation."""
     return [
         str(context.path)
@@ -299,15 +316,6 @@ def _check_origin(method: str, headers: Headers, who: Principal, is_public: bool
 def _host_name(host: str) -> str:
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::\d{1,5})?", host)
     return match[1].strip("[]").lower() if match else ""
-
-
-def _is_loopback_address(address: str) -> bool:
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    return (mapped or ip).is_loopback
 
 
 def _peer(scope: Scope) -> str:

@@ -11,6 +11,7 @@ from email.message import Message as MimeHeaders
 from pydantic_core import from_json
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgeai_core.http.auth import NOBODY, Principal
@@ -20,9 +21,31 @@ MAX_BODY_BYTES_OF_NOBODY = 4096
 """Somebody unknown may send a token, and nothing larger."""
 
 MAX_URL_BYTES = 4096
+MAX_HEADERS = 100
 
 
-class Limits:
+class HeadLimits:
+    """ASGI middleware that refuses a request by its head: before anything in it is looked at."""
+
+    def __init__(self, app: ASGIApp, max_header_bytes: int) -> None:
+        self._app = app
+        self._max_header_bytes = max_header_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        answer: Response | None = None
+        if scope["type"] == "http":
+            headers = scope["headers"]
+            size = sum(len(name) + len(value) + 4 for name, value in headers)
+            if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_URL_BYTES:
+                answer = problem(414, f"the address is longer than {MAX_URL_BYTES} bytes")
+            elif size > self._max_header_bytes or len(headers) > MAX_HEADERS:
+                limit = f"{self._max_header_bytes} bytes or {MAX_HEADERS} fields"
+                answer = problem(431, f"the header is larger than {limit}")
+        await (answer or self._app)(scope, receive, send)
+
+
+class BodyLimits:
     """ASGI middleware that reads a body whole, within size and time, before a route sees any of it.
 
     JSON must be strict (RFC 8259, and no number that is not finite), nested at most 200 deep and valid
@@ -39,8 +62,6 @@ class Limits:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         try:
-            if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_URL_BYTES:
-                raise HTTPException(414, f"the address is longer than {MAX_URL_BYTES} bytes")
             if _has_body(scope):
                 body = await self._read(scope, receive)
                 if body is None:

@@ -65,7 +65,7 @@ def _render(parts: Services, standing: Mapping[str, int]) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(namespace="edgeai_serve", registry=registry)
     families = [*_loop_families(parts.watch.loops()), *_server_families(parts, standing)]
-    registry.register(_Collector(families))  # type: ignore[arg-type]  # it is asked by its method alone
+    registry.register(_Collector(families))
     return bytes(generate_latest(registry))
 
 

@@ -48,7 +48,9 @@ class ModelList(BaseModel):
     unreadable: list[str]
 
 
-@router.get("", summary="Which models there are", dependencies=[allow(Role.VIEWER)], responses=responses(401, 403))
+@router.get(
+    "", summary="Which models there are", dependencies=[allow(Role.VIEWER)], responses=responses(401, 403)
+)
 async def list_models(parts: Parts) -> ModelList:
     """Return what the cards say of every model."""
     return await asyncio.to_thread(_models, parts)

@@ -48,12 +48,12 @@ def problem(
     errors: list[dict[str, str]] | None = None,
 ) -> Response:
     """Return a problem document; its title is the status' own phrase, for its type is ``about:blank``."""
-    return Response(
-        problem_bytes(status, detail, errors), status, headers=headers, media_type=MEDIA_TYPE
-    )
+    return Response(problem_bytes(status, detail, errors), status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def problem_bytes(status: int, detail: str | None = None, errors: list[dict[str, str]] | None = None) -> bytes:
+def problem_bytes(
+    status: int, detail: str | None = None, errors: list[dict[str, str]] | None = None
+) -> bytes:
     """Return the body of a problem document."""
     document: dict[str, object] = {"type": "about:blank", "title": _phrase(status), "status": status}
     if detail:
@@ -66,9 +66,7 @@ def problem_bytes(status: int, detail: str | None = None, errors: list[dict[str,
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI's description of the problems a route may answer with."""
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    return {
-        status: {"description": _phrase(status), "content": {MEDIA_TYPE: schema}} for status in statuses
-    }
+    return {status: {"description": _phrase(status), "content": {MEDIA_TYPE: schema}} for status in statuses}
 
 
 def install(app: FastAPI) -> None:
@@ -80,13 +78,13 @@ def install(app: FastAPI) -> None:
 
 
 async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - it was registered for nothing else
+    assert isinstance(error, HTTPException)
     detail = error.detail if error.detail != _phrase(error.status_code) else None
     return problem(error.status_code, detail, headers=error.headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
+    assert isinstance(error, RequestValidationError)
     found = error.errors()
     errors = [
         # What was sent is not repeated: it may hold a token.

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from edgeai_core.http.problems import MEDIA_TYPE, problem_bytes
 
@@ -66,12 +66,17 @@ class Connection(H11Protocol):
         self._stop_send_timer()
         super().connection_lost(exc)
 
+    def _should_upgrade(self) -> bool:
+        """Take no WebSocket or HTTP/2: the request is answered as it stands."""
+        return False
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, or has too large a head."""
         self._refuse(400, "this is not a well-formed HTTP request, or its head is too large")
 
     def _watch_head(self) -> None:
-        answering = self.cycle is not None and not self.cycle.response_complete
+        cycle: RequestResponseCycle | None = self.cycle
+        answering = cycle is not None and not cycle.response_complete
         if answering or self.transport.is_closing():
             self._stop_head_timer()
         elif self._head_timer is None:

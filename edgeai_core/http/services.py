@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -99,9 +99,9 @@ class Services:
             self.hub = LiveHub(self.state.run, {JOURNAL_TOPIC: self.feed.nudge})
             self.hub.open()
             stack.callback(self.end_streams)
-            tasks = [asyncio.create_task(work) for work in (self.feed.run(), self.watch.run(), self._prune())]
-            for task in tasks:
-                stack.push_async_callback(_cancel, task)
+            await asyncio.to_thread(self.watch.look)
+            for work in (self.feed.run, self.watch.run, self._prune):
+                stack.push_async_callback(_cancel, asyncio.create_task(_kept_up(work)))
             yield
 
     def end_streams(self) -> None:
@@ -122,7 +122,7 @@ class Services:
 def services_of(request: Request) -> Services:
     """Return the server's parts, for a route."""
     services = request.app.state.services
-    assert isinstance(services, Services)  # noqa: S101 - create_app sets it
+    assert isinstance(services, Services)
     return services
 
 
@@ -131,6 +131,16 @@ async def _services(request: Request) -> Services:
 
 
 Parts = Annotated[Services, Depends(_services)]
+
+
+async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
+    """Run what never returns, and again where it failed: a stream that stands still for good helps nobody."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            _log.exception("a part of the server failed and starts again")
+            await asyncio.sleep(1.0)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -146,7 +146,7 @@ class TokenStore:
     def _current(self) -> dict[str, Token]:
         try:
             status = self._path.stat()
-            stamp = (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode)
+            stamp: tuple[int, ...] = (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode)
         except OSError:
             stamp = ()
         if stamp != self._stamp:
@@ -209,7 +209,9 @@ def _read(path: Path) -> list[Token]:
         rows = tomllib.loads(data.decode()).get("token", [])
         return [Token(**{**row, "role": Role(row["role"])}) for row in rows]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not a file of tokens: {error}; restore it, or remove it and make new tokens") from error
+        raise ConfigError(
+            f"{path}: not a file of tokens: {error}; restore it, or remove it and make new tokens"
+        ) from error
 
 
 def _write(path: Path, tokens: list[Token]) -> None:

@@ -58,6 +58,7 @@ def export_onnx(
             )
         except ModuleNotFoundError as error:
             raise MissingExtraError("exporting needs the extra `train`: pip install 'edgeai[train]'") from error
+    _state_shapes(network, path, examples[0], free or {})
     difference = _difference(network, path, examples, names)
     if not difference <= tolerance:
         path.unlink()
@@ -65,6 +66,30 @@ def export_onnx(
             f"{path}: the exported model differs from the network by {difference:g} (allowed {tolerance:g}); removed"
         )
     return difference
+
+
+def _state_shapes(
+    network: torch.nn.Module,
+    path: Path,
+    example: Mapping[str, NDArray[np.float32]],
+    free: Mapping[str, Mapping[int, str]],
+) -> None:
+    """Write the outputs' shapes into the file: the tracer leaves those open that it cannot infer."""
+    import onnx
+
+    torch = torch_or_explain()
+    with torch.no_grad():
+        results = network(*(torch.from_numpy(array) for array in example.values()))
+    model = onnx.load(str(path))
+    for output, result in zip(model.graph.output, results if isinstance(results, tuple) else (results,), strict=True):
+        axes = free.get(output.name, {})
+        for axis, dimension in enumerate(output.type.tensor_type.shape.dim):
+            if axis in axes:
+                dimension.dim_param = axes[axis]
+            else:
+                dimension.dim_value = result.shape[axis]
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
 
 
 def _difference(

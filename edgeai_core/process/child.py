@@ -88,7 +88,7 @@ def run_loop(app: App, spec: LoopSpec[Any], state: State, *, device: str = "") -
             spec.rules,
             state.journal,
             device=device,
-            on_commit=lambda sequence: nudge.publish(JOURNAL_TOPIC, sequence, time.monotonic_ns()) and None,
+            on_commit=lambda sequence: _tell(nudge, sequence),
         )
         stack.callback(nudge.close)
         stack.callback(alerts.close)
@@ -132,6 +132,10 @@ def _output_type(topic: str) -> type[Any]:
     app_name, _, loop_name = topic.partition(".")
     app = load_app(app_name)
     return type(find_loop(app, app.config(), loop_name).safe.output)
+
+
+def _tell(publisher: LivePublisher, sequence: int) -> None:
+    publisher.publish(JOURNAL_TOPIC, sequence, time.monotonic_ns())
 
 
 def _stop_on_signals(loop: Loop) -> None:

@@ -14,6 +14,7 @@ from edgeai_core.errors import ModelError
 from edgeai_core.runners.budget import thread_budget
 from edgeai_core.runners.card import ModelCard, TensorSpec, card_path, read_card, read_limited
 from edgeai_core.runners.golden import check_golden, read_golden
+from edgeai_core.runners.weights import keeps_weights_outside
 
 MAX_MODEL_BYTES = 1 << 30
 
@@ -76,7 +77,7 @@ class OnnxRunner:
         raw = read_limited(model, max_bytes, "model")
         path = card if isinstance(card, Path) else card_path(model)
         self.card = card if isinstance(card, ModelCard) else read_card(path)
-        _check_identity(model, raw, self.card)
+        _check_file(model, raw, self.card)
         self._session = _open_session(
             model, raw, self.threads, optimisation, memory_arena, memory_pattern, allow_spinning
         )
@@ -154,24 +155,17 @@ def _open_session(
         "session.intra_op.allow_spinning": "1" if allow_spinning else "0",
         "session.inter_op.allow_spinning": "1" if allow_spinning else "0",
         "session.use_device_allocator_for_initializers": "1",  # weights outside the arena, without its slack
-        # A file is no folder, so whatever weights the model names outside itself cannot be opened.
-        "session.model_external_initializers_file_folder_path": str(model.resolve()),
+        "session.load_model_format": "ONNX",  # nothing else is looked into before it is loaded
     }
     for key, value in entries.items():
         options.add_session_config_entry(key, value)
     try:
         return onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        reason = _first_line(error)
-        if "external data" in reason.lower():
-            raise ModelError(
-                f"{model}: the model keeps weights in another file, which the card's digest does not cover; "
-                f"export it as one file"
-            ) from error
-        raise ModelError(f"{model}: onnxruntime cannot load the model: {reason}") from error
+        raise ModelError(f"{model}: onnxruntime cannot load the model: {_first_line(error)}") from error
 
 
-def _check_identity(model: Path, raw: bytes, card: ModelCard) -> None:
+def _check_file(model: Path, raw: bytes, card: ModelCard) -> None:
     if card.file != model.name:
         raise ModelError(f"{model}: the card is of the file {card.file!r}")
     digest = hashlib.sha256(raw).hexdigest()
@@ -179,6 +173,15 @@ def _check_identity(model: Path, raw: bytes, card: ModelCard) -> None:
         raise ModelError(
             f"{model}: this is not the file of its card, model {card.name} {card.version}: its SHA-256 is "
             f"{digest}, the card's {card.digest}; take model and card from the same place"
+        )
+    try:
+        outside = keeps_weights_outside(raw)
+    except ValueError as error:
+        raise ModelError(f"{model}: the model is corrupt: {error}") from error
+    if outside:
+        raise ModelError(
+            f"{model}: the model keeps weights in another file, which the card's digest does not cover; "
+            f"export it as one file"
         )
 
 

@@ -1,8 +1,8 @@
 """The decisions that a recording gives: played in virtual time, written beside it, compared on every change.
 
-``<name>.decisions.jsonl`` lies beside a recording: a line for what was asked, then one for every moment at which
-something that people or other programs act on changed: words, counts and flags of the output, the conditions,
-the alerts that stand. Measured values (floats) are left out: their last digits differ between machines.
+``<name>.decisions.jsonl`` lies beside a recording: a line for every moment at which something that people or other
+programs act on changed (words, counts and flags of the output, the conditions, the alerts that stand), and one for
+the end. Measured values (floats) are left out: their last digits differ between machines.
 """
 
 from __future__ import annotations
@@ -80,11 +80,15 @@ def play(app: App, config: Any, recordings: Mapping[str, str]) -> Iterator[Step]
 def decisions(steps: Iterable[Step]) -> Iterator[dict[str, object]]:
     """Return what people and programs act on, at every moment at which it changed: the lines of the file."""
     last: dict[str, dict[str, object]] = {}
+    ends: dict[str, float] = {}
     for step in steps:
         state = _state(step)
+        ends[step.loop] = step.time_s
         if state != last.get(step.loop):
             last[step.loop] = state
             yield {"time_s": round(step.time_s, 6), "loop": step.loop, **state}
+    for loop, end_s in ends.items():
+        yield {"time_s": round(end_s, 6), "loop": loop, "end": True}
 
 
 def recordings_in(samples: Path, app: App | None = None) -> list[tuple[str, str, Path]]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.healthcare.ecg.beat_scorer import BeatScorer
 from apps.healthcare.ecg.beats import MultiLeadDetector
 from apps.healthcare.ecg.decide import Code, EcgOutput, Limits, Subject, decide
 from apps.healthcare.ecg.fuse import Evidence, Fusion
 from apps.healthcare.ecg.preprocess import WORKING_RATE_HZ, Clean, Preprocessor
-from apps.healthcare.ecg.rhythm import LONG_S, RhythmBelief, RhythmClassifier, RhythmTrace
+from apps.healthcare.ecg.rhythm import LONG_S, RhythmBelief, RhythmTrace
 from apps.healthcare.ecg.sources import EcgChunk
 from edgeai_core.decision import Decision
 from edgeai_core.loop.snapshot import Stages
@@ -24,6 +26,14 @@ RHYTHM_EVERY_S = 0.5
 AMPLITUDE_WINDOW_S = 2.0
 LONGEST_FILLED_GAP_S = 2.0
 """Samples lost for so long are bridged as missing; after a longer gap the analysis begins anew."""
+
+
+class Classifier(Protocol):
+    """Judges the latest 4 s: ``rhythm.RhythmClassifier``, or another in an evaluation that trains anew."""
+
+    def classify(self, window_mv: NDArray[np.float32], usable: NDArray[np.bool_]) -> RhythmBelief:
+        """Judge a window (leads, samples) by its usable leads (leads,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,9 +75,11 @@ class EcgAnalyzer:
     another rate or a long gap begin the analysis anew; what stood before stands until it can judge again.
     """
 
-    def __init__(self, classifier: RhythmClassifier, settings: Settings) -> None:
+    def __init__(self, classifier: Classifier, settings: Settings, scorer: BeatScorer | None = None) -> None:
+        """``scorer`` stands in for the beat scorer that ships, in an evaluation that fits one anew."""
         self._classifier = classifier
         self._settings = settings
+        self._scorer = scorer
         self._track: _Track | None = None
         self._next: tuple[str, int] = ("", 0)
         self._standing: frozenset[Code] | None = None
@@ -96,7 +108,7 @@ class EcgAnalyzer:
             else:
                 track = None
         if track is None:
-            track = _Track(chunk, self._classifier, self._settings)
+            track = _Track(chunk, self._classifier, self._settings, self._scorer)
         self._track = track
         self._next = (chunk.recording, chunk.first_index + len(chunk.samples_mv))
         subject = Subject(self._settings.patient, chunk.lead_names, chunk.simulated)
@@ -118,7 +130,7 @@ def decisions(
     samples_mv: NDArray[np.floating],
     rate_hz: float,
     lead_names: Sequence[str],
-    classifier: RhythmClassifier,
+    classifier: Classifier,
     settings: Settings,
 ) -> Iterator[Decision[EcgOutput]]:
     """Analyse a whole signal (n, leads) and yield the decision of every tick."""
@@ -132,7 +144,9 @@ def decisions(
 class _Track:
     """The analysis of one uninterrupted signal: filters, detectors and windows with their state."""
 
-    def __init__(self, chunk: EcgChunk, classifier: RhythmClassifier, settings: Settings) -> None:
+    def __init__(
+        self, chunk: EcgChunk, classifier: Classifier, settings: Settings, scorer: BeatScorer | None
+    ) -> None:
         leads = len(chunk.lead_names)
         self.rate_hz = chunk.rate_hz
         self.lead_names = chunk.lead_names
@@ -140,7 +154,7 @@ class _Track:
         self._classifier = classifier
         self._tick_s = settings.tick_s
         self._preprocessor = Preprocessor(chunk.rate_hz, leads, settings.mains_hz)
-        self._detector = MultiLeadDetector(chunk.rate_hz, leads)
+        self._detector = MultiLeadDetector(chunk.rate_hz, leads, scorer)
         self._trace = RhythmTrace(chunk.rate_hz, leads)
         self._pending: list[NDArray[np.float32]] = []
         self._taken = 0

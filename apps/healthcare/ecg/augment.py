@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 from torch import Tensor
 
-from apps.healthcare.ecg.rhythm import BAND_HZ, RATE_HZ
+from apps.healthcare.ecg.rhythm import BAND_HZ, LONG, RATE_HZ
 
 NOISE_SAMPLES = 4000
 """Length of one stretch of noise: 32 s."""
+
+REACH = round(1.3 * LONG)
+"""So many samples, up to a window's end, are needed to play it up to 1.3 times as fast."""
 
 MOTION_STRETCHES, MUSCLE_STRETCHES = 60, 20
 
@@ -37,20 +40,23 @@ class Augmentation:
     def __init__(self, recorded: Sequence[NDArray[np.float32]], seed: int) -> None:
         self._generator = torch.Generator().manual_seed(seed)
         random = np.random.default_rng(seed)
-        made = [_motion(random) for _ in range(MOTION_STRETCHES)] + [_muscle(random) for _ in range(MUSCLE_STRETCHES)]
+        made = [_motion(random) for _ in range(MOTION_STRETCHES)] + [
+            _muscle(random) for _ in range(MUSCLE_STRETCHES)
+        ]
         self._made = len(made)
         for stretch in recorded:
             for start in range(0, len(stretch) - NOISE_SAMPLES + 1, NOISE_SAMPLES):
                 made.append(stretch[start : start + NOISE_SAMPLES, random.integers(stretch.shape[1])])
         self._noises = torch.from_numpy(np.stack(made).astype(np.float32))
 
-    def __call__(self, ecg: Tensor, delicate: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, leads, samples) mV -> the same, altered, and (batch,) bool: where only noise can be seen now.
+    def __call__(self, ecg: Tensor, pace: Tensor, delicate: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, leads, REACH) mV -> (batch, leads, LONG) altered, and (batch,) bool: where only noise is seen now.
 
+        ``pace``, (batch,) up to ``REACH / LONG``: how much faster a window shall run, about its end.
         ``delicate``, (batch,) bool, marks windows in which light noise has to be lighter: VF is easily hidden.
         """
+        ecg = _at_pace(ecg, pace)
         batch, leads, samples = ecg.shape
-        ecg = self._stretched(ecg)
         size = ecg.std(2, keepdim=True).clamp(min=0.02)
         time_s = torch.arange(samples) / RATE_HZ
         ecg = ecg + size * self._pacing(batch, leads, time_s)
@@ -64,9 +70,11 @@ class Augmentation:
         rail = size * self._uniform(batch, leads, 1, low=0.8, high=2.5)
         clipped = torch.maximum(torch.minimum(ecg, rail), -rail)
         ecg = torch.where(self._uniform(batch, leads, 1) < CLIPPING_SHARE, clipped, ecg)
-        gain = torch.exp(self._uniform(batch, 1, 1, low=-0.7, high=0.7) + self._uniform(batch, leads, 1, low=-0.3, high=0.3))
+        size = self._uniform(batch, 1, 1, low=-0.6, high=0.6) + self._uniform(
+            batch, leads, 1, low=-0.3, high=0.3
+        )
         sign = torch.where(self._uniform(batch, leads, 1) < INVERSION_SHARE, -1.0, 1.0)
-        return ecg * gain * sign, heavy
+        return ecg * torch.exp(size) * sign, heavy
 
     def chance(self, count: int, share: float) -> Tensor:
         """(count,) bool, true with the given probability."""
@@ -74,17 +82,6 @@ class Augmentation:
 
     def _uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         return torch.rand(*shape, generator=self._generator) * (high - low) + low
-
-    def _stretched(self, ecg: Tensor) -> Tensor:
-        """Half of the windows 8 % slower to 10 % faster, about their end: hearts, and clocks of recorders, differ."""
-        batch, leads, samples = ecg.shape
-        rate = 1 + (self._uniform(batch) < 0.5) * self._uniform(batch, low=-0.1, high=0.08)
-        back = torch.arange(samples - 1, -1, -1)[None] * rate[:, None]
-        at = ((samples - 1) - back).clamp(0, samples - 1.001)
-        below = at.floor().long()
-        share = (at - below)[:, None]
-        index = below[:, None].expand(batch, leads, samples)
-        return ecg.gather(2, index) * (1 - share) + ecg.gather(2, index + 1) * share
 
     def _pacing(self, batch: int, leads: int, time_s: Tensor) -> Tensor:
         """Spikes of a pacemaker at 54 to 114 a minute with the amplifier's recovery, in some windows.
@@ -122,6 +119,16 @@ class Augmentation:
             + (self._uniform(batch, 1, 1) < 0.15) * 0.3 * self._uniform(batch, leads, 1) ** 2 * tone
             + (self._uniform(batch, 1, 1) < 0.4) * 0.4 * self._uniform(batch, leads, 1) ** 2 * white
         )
+
+
+def _at_pace(ecg: Tensor, pace: Tensor) -> Tensor:
+    """(batch, leads, REACH) -> (batch, leads, LONG): the end of each window, played faster or slower."""
+    back = torch.arange(LONG - 1, -1, -1)[None] * pace[:, None]
+    at = ((REACH - 1) - back).clamp(0, REACH - 1.001)
+    below = at.floor().long()
+    share = (at - below)[:, None]
+    index = below[:, None].expand(-1, ecg.shape[1], -1)
+    return ecg.gather(2, index) * (1 - share) + ecg.gather(2, index + 1) * share
 
 
 def _motion(random: np.random.Generator) -> NDArray[np.float64]:

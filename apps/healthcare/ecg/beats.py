@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from apps.healthcare.ecg.beat_scorer import BeatScorer, shipped_scorer
 from apps.healthcare.ecg.candidates import LOOK_AHEAD_S, CandidateFinder, Candidates
+from apps.healthcare.ecg.precedents import Precedents
 
 REFRACTORY_S = 0.2
 """No second beat is reported within so much of one: the ventricles cannot be excited again sooner."""
@@ -91,6 +92,7 @@ class QrsDetector:
     def __init__(self, rate_hz: float, scorer: BeatScorer | None = None) -> None:
         self._finder = CandidateFinder(rate_hz)
         self._scorer = scorer or shipped_scorer()
+        self._precedents = Precedents()
         self._last_s = -math.inf
 
     def push(self, samples_mv: NDArray[np.floating]) -> Beats:
@@ -104,7 +106,8 @@ class QrsDetector:
     def _judged(self, found: Candidates) -> Beats:
         if not len(found.positions):
             return Beats.none()
-        scores = self._scorer(found.features)
+        logits = self._precedents.weigh(found, self._scorer.logits(found.features))
+        scores = 1 / (1 + np.exp(-logits))
         chosen = np.flatnonzero(scores > _THRESHOLD)
         chosen = chosen[self._apart(found.centres_s[chosen])]
         return _measured(found, chosen, scores[chosen]) if len(chosen) else Beats.none()
@@ -238,7 +241,7 @@ def _columns(beats: Beats) -> tuple[NDArray[np.floating], ...]:
     return beats.times_s, beats.amplitudes_mv, beats.widths_ms, beats.scores, beats.shapes
 
 
-def _measured(found: Candidates, chosen: NDArray[np.intp], scores: NDArray[np.float32]) -> Beats:
+def _measured(found: Candidates, chosen: NDArray[np.intp], scores: NDArray[np.floating]) -> Beats:
     """Measure the chosen candidates on the lead around them."""
     rate = found.grid_hz
     places = found.positions[chosen][:, None]

@@ -5,7 +5,7 @@ Needs torch (extra ``train``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from apps.healthcare.ecg.annotations import read_signal
+from apps.healthcare.ecg.beat_scorer import BeatScorer
+from apps.healthcare.ecg.beat_training import BeatExamples, beat_examples, fit_beat_scorer
 from apps.healthcare.ecg.examples import BATCHES_PER_EPOCH, Examples, rhythm_loss
 from apps.healthcare.ecg.network import OUTPUTS, RhythmNetwork
 from apps.healthcare.ecg.rhythm import (
@@ -21,52 +24,22 @@ from apps.healthcare.ecg.rhythm import (
     LONG,
     LONG_S,
     RATE_HZ,
-    SHORT,
     WINDOWS,
     Reading,
-    is_flat,
-    log_odds,
-    vfvt_of,
 )
-from apps.healthcare.ecg.windows import KINDS, Record, Truth, truth_of
+from apps.healthcare.ecg.scores import HOP, Scores, fit_readings, score
+from apps.healthcare.ecg.window_figures import window_figures
+from apps.healthcare.ecg.windows import KINDS, Record
 from edgeai_core.app import Progress
 from edgeai_core.errors import InputError
 from edgeai_core.learning.export import export_onnx
 from edgeai_core.learning.training import FitOptions, fit
-from edgeai_core.metrics.calibration import fit_platt
-from edgeai_core.metrics.curves import threshold_at
+from edgeai_core.metrics.evaluation import Figure
 from edgeai_core.metrics.splits import grouped_folds
-from edgeai_core.runners.card import ModelCard, TensorSpec, digest_of
-from edgeai_core.runners.runner import Runner
+from edgeai_core.runners.card import ModelCard, TensorSpec, card_path, digest_of, write_card
+from edgeai_core.runners.onnx import OnnxRunner
 
 EPOCHS = 10
-
-HOP = round(2.0 * RATE_HZ)
-"""Windows are judged every 2 s; a 2 s window is the end of the 4 s window of the same moment."""
-
-WANTED_SPECIFICITY = 0.975
-"""Thresholds are set to this on the windows of the training side."""
-
-_SCORED_AT_ONCE = 256
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A record's windows, every 2 s, as a network saw them.
-
-    ``starts``: (windows,) of the 4 s windows in the trace. ``logits``: by window length, (windows, classes).
-    ``flat``: by window length, (windows,).
-    """
-
-    record: Record
-    starts: NDArray[np.intp]
-    logits: dict[str, NDArray[np.float32]]
-    flat: dict[str, NDArray[np.bool_]]
-
-    def truth(self, window: str, record: Record | None = None) -> Truth:
-        """What the windows are by the labels of the record, or of ``record`` where its labels are read otherwise."""
-        samples, later = (LONG, 0) if window == "4s" else (SHORT, LONG - SHORT)
-        return truth_of((record or self.record).shares(self.starts + later, samples))
 
 
 def split(records: Sequence[Record], folds: int, seed: int) -> list[int]:
@@ -96,8 +69,11 @@ def train_network(
     epochs: int = EPOCHS,
     label: str = "training",
     checkpoint: Path | None = None,
+    held: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> RhythmNetwork:
-    """Train a network on records. Raises InputError where they hold no VF and no VT, or nothing else."""
+    """Train a network on records, without the windows ``held`` back (by record, one for every ``HOP``).
+
+    Raises InputError where they hold no VF and no VT, or nothing else."""
     positive = sum(int(np.isin(r.kinds, [KINDS.index("VF"), KINDS.index("VT")]).sum()) for r in records)
     other = sum(int((r.kinds == KINDS.index("OTHER")).sum()) for r in records)
     if positive < 10 * RATE_HZ or other < 60 * RATE_HZ:
@@ -109,7 +85,13 @@ def train_network(
     network = RhythmNetwork()
     options = FitOptions(epochs, BATCHES_PER_EPOCH, average=0.995, seed=seed, threads=threads)
     fit(
-        network, Examples(records, seed).batches, rhythm_loss, options, progress, label=label, checkpoint=checkpoint
+        network,
+        Examples(records, seed, held).batches,
+        rhythm_loss,
+        options,
+        progress,
+        label=label,
+        checkpoint=checkpoint,
     )
     return network
 
@@ -127,7 +109,12 @@ def export(network: RhythmNetwork, path: Path, seed: int = 0) -> float:
 
 
 def rhythm_card(
-    path: Path, readings: dict[str, Reading], *, version: str, licence: str = "Apache-2.0", limits: Sequence[str] = ()
+    path: Path,
+    readings: dict[str, Reading],
+    *,
+    version: str,
+    licence: str = "Apache-2.0",
+    limits: Sequence[str] = (),
 ) -> ModelCard:
     """The card of a network file, without data and figures; ``train`` adds those."""
     k = len(CLASSES)
@@ -156,7 +143,9 @@ def rhythm_card(
         ),
         limits=tuple(limits),
         inputs=(
-            TensorSpec("ecg", ("windows", "leads", LONG), "float32", "mV", "usable leads only", preprocessing),
+            TensorSpec(
+                "ecg", ("windows", "leads", LONG), "float32", "mV", "usable leads only", preprocessing
+            ),
         ),
         outputs=tuple(
             TensorSpec(
@@ -169,55 +158,112 @@ def rhythm_card(
             for name in OUTPUTS
         ),
         classes=CLASSES,
-        parameters={key: value for window, r in readings.items() for key, value in r.parameters(window).items()},
+        parameters={
+            key: value for window, r in readings.items() for key, value in r.parameters(window).items()
+        },
     )
 
 
-def score(runner: Runner, record: Record) -> Scores:
-    """Run the network on a record's windows, all leads joined."""
-    starts = np.arange(0, len(record.trace) - LONG + 1, HOP)
-    logits: dict[str, list[NDArray[np.float32]]] = {window: [] for window in WINDOWS}
-    flat: dict[str, list[NDArray[np.bool_]]] = {window: [] for window in WINDOWS}
-    for first in range(0, len(starts), _SCORED_AT_ONCE):
-        at = starts[first : first + _SCORED_AT_ONCE]
-        ecg = np.ascontiguousarray(record.trace[at[:, None] + np.arange(LONG)].transpose(0, 2, 1))
-        outputs = runner.run({"ecg": ecg})
-        for window, samples in WINDOWS.items():
-            logits[window].append(outputs[f"logits_{window}"])
-            flat[window].append(is_flat(ecg[:, :, -samples:]))
-    empty = np.empty((0, len(CLASSES)), dtype=np.float32)
-    return Scores(
-        record,
-        starts,
-        {window: np.concatenate([empty, *parts]) for window, parts in logits.items()},
-        {window: np.concatenate([np.empty(0, dtype=bool), *parts]) for window, parts in flat.items()},
-    )
+@dataclass(frozen=True)
+class FittedPart:
+    """The records of one fold, and the files of what was fitted on the others; no scorer without beats to fit on."""
+
+    records: tuple[Record, ...]
+    model: Path
+    scorer: Path | None
 
 
-def fit_readings(scores: Sequence[Scores]) -> dict[str, Reading]:
-    """Fit calibration and threshold of both window lengths on scores of patients the networks had not seen.
+def cross_fit(
+    records: Sequence[Record],
+    folder: Path,
+    *,
+    folds: int,
+    epochs: int,
+    seed: int,
+    threads: int,
+    progress: Progress,
+    beats: bool = True,
+) -> list[FittedPart]:
+    """Train a network per fold on the other folds' patients, and a beat scorer too; write them into ``folder``.
 
-    The threshold is the one that reaches ``WANTED_SPECIFICITY`` there. Raises InputError where the scores hold no
-    positive or no negative window.
+    A fold's network is read by curves and thresholds fitted on what the other folds' networks say of their own
+    unseen patients: nothing of the fold itself takes part. Raises InputError where the data are too few.
     """
-    readings = {}
-    for window in WINDOWS:
-        logits, flat, label = [], [], []
-        for each in scores:
-            truth = each.truth(window)
-            judged = truth.positive | truth.negative
-            logits.append(each.logits[window][judged])
-            flat.append(each.flat[window][judged])
-            label.append(truth.positive[judged])
-        logit, is_silent, positive = np.concatenate(logits), np.concatenate(flat), np.concatenate(label)
-        if positive.all() or not positive.any():
-            raise InputError(
-                f"cannot set a threshold: {int(positive.sum())} of {len(positive)} windows of {window} are VF or VT;"
-                " both kinds are needed"
-            )
-        curve = fit_platt(log_odds(logit)[~is_silent], positive[~is_silent])
-        reading = Reading(curve.slope, curve.intercept, 1.0)
-        vfvt = vfvt_of(reading.probabilities(logit, is_silent))
-        point = threshold_at(positive, vfvt, specificity=WANTED_SPECIFICITY)
-        readings[window] = replace(reading, threshold=point.threshold)
-    return readings
+    fold_of = split(records, folds, seed)
+    parts = []
+    scores: list[list[Scores]] = []
+    for fold in range(folds):
+        inside = [r for r, f in zip(records, fold_of, strict=True) if f == fold]
+        outside = [r for r, f in zip(records, fold_of, strict=True) if f != fold]
+        label = f"training without fold {fold + 1} of {folds}"
+        network = train_network(outside, seed * 1000 + fold, threads, progress, epochs=epochs, label=label)
+        model = folder / f"rhythm-{fold}.onnx"
+        export(network, model)
+        scorer = None
+        if beats and any(record.labels.beat_s.size for record in outside):
+            progress(f"fitting beats without fold {fold + 1} of {folds}", fold, folds)
+            scorer = folder / f"beats-{fold}.npz"
+            fit_scorer(outside, seed).save(scorer)
+        runner = open_network(model, _UNREAD)
+        scores.append([score(runner, record) for record in inside])
+        parts.append(FittedPart(tuple(inside), model, scorer))
+    for fold, part in enumerate(parts):
+        others = [each for f, group in enumerate(scores) if f != fold for each in group]
+        write_card(
+            rhythm_card(part.model, fit_readings(others), version=f"fold {fold + 1}"), card_path(part.model)
+        )
+    return parts
+
+
+def leaky_figures(
+    records: Sequence[Record], folder: Path, *, epochs: int, seed: int, threads: int, progress: Progress
+) -> dict[str, Figure]:
+    """What a split of windows at random, patients on both sides, makes of the same network: far too good.
+
+    One fifth of the windows is held out. The threshold is set on them too, as is often done.
+    """
+    random = np.random.default_rng(seed)
+    held = {record.name: random.random(len(record.trace) // HOP + 1) < 0.2 for record in records}
+    label = "training on windows at random"
+    network = train_network(records, seed, threads, progress, epochs=epochs, label=label, held=held)
+    model = folder / "rhythm-leaky.onnx"
+    export(network, model)
+    runner = open_network(model, _UNREAD)
+    scores = [_kept(score(runner, record), held[record.name]) for record in records]
+    figures = window_figures([(each, readings) for readings in [fit_readings(scores)] for each in scores])
+    note = "leaky: windows of the same patients on both sides; not a figure for new patients"
+    return {
+        f"{name}_leaky_random_windows": replace(figures[name], low=None, high=None, note=note)
+        for window in WINDOWS
+        for name in (f"vfvt_{window}_sensitivity", f"vfvt_{window}_specificity", f"vfvt_{window}_auc")
+    }
+
+
+def fit_scorer(records: Sequence[Record], seed: int) -> BeatScorer:
+    """Fit the beat scorer on the records that have reference beats."""
+    examples: list[BeatExamples] = []
+    for i, record in enumerate(records):
+        if record.labels.beat_s.size:
+            excluded = [(each.start_s, each.end_s) for each in record.labels.flutter]
+            signal = read_signal(record.header)
+            examples += beat_examples(signal, record.header.rate_hz, record.labels.beat_s, excluded, seed + i)
+    return fit_beat_scorer(examples, seed)
+
+
+def open_network(model: Path, readings: dict[str, Reading]) -> OnnxRunner:
+    """Write a card beside an exported network and open it."""
+    write_card(rhythm_card(model, readings, version="in training"), card_path(model))
+    return OnnxRunner(model)
+
+
+def _kept(scores: Scores, held: NDArray[np.bool_]) -> Scores:
+    chosen = held[: len(scores.starts)]
+    return replace(
+        scores,
+        starts=scores.starts[chosen],
+        logits={window: logits[chosen] for window, logits in scores.logits.items()},
+        flat={window: flat[chosen] for window, flat in scores.flat.items()},
+    )
+
+
+_UNREAD = {window: Reading(1.0, 0.0, 0.5) for window in WINDOWS}  # logits as they come, before they are read

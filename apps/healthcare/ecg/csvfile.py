@@ -1,8 +1,9 @@
 """Electrocardiograms as CSV: the format, its reader and its writer.
 
 A file is UTF-8 text. Lines that begin with ``#`` are remarks; ``# rate_hz: 250`` among them, before the first
-row, gives the sampling rate. Then comes a line with the names of the leads, and then a row for each sample,
-in millivolts, cells parted by commas. An empty cell or ``nan`` is a value that the device did not give.
+row, gives the sampling rate, and ``# simulated: yes`` says that no real heart made it. Then comes a line with
+the names of the leads, and then a row for each sample, in millivolts, cells parted by commas. An empty cell or
+``nan`` is a value that the device did not give.
 
     # rate_hz: 250
     II,V1
@@ -52,7 +53,7 @@ def open_csv(path: Path) -> Recording:
             raise InputError(f"{path}: holds no sample")
         rate_hz = _rate_hz(path, first, head.rate_hz)
         blocks = _blocks(path, chain(first, rows), rate_hz)
-        return Recording(path.stem, rate_hz, head.lead_names, blocks, close=lines.close)
+        return Recording(path.stem, rate_hz, head.lead_names, blocks, head.simulated, lines.close)
     except BaseException:
         lines.close()
         raise
@@ -65,9 +66,11 @@ def write_csv(
     lead_names: Sequence[str],
     *,
     decimals: int = 3,
+    simulated: bool = False,
 ) -> None:
     """Write samples (n, leads) in the format that ``open_csv`` reads; missing values become empty cells."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write("# simulated: yes\n" if simulated else "")
         file.write(f"# rate_hz: {rate_hz:g}\n{','.join(lead_names)}\n")
         for row in samples_mv.tolist():
             file.write(",".join("" if math.isnan(cell) else f"{cell:.{decimals}f}" for cell in row) + "\n")
@@ -78,6 +81,7 @@ class _Head:
     lead_names: tuple[str, ...]
     rate_hz: float | None
     timed: bool
+    simulated: bool
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ def _lines(path: Path) -> Generator[tuple[int, str], None, None]:
 
 def _read_head(path: Path, lines: Iterator[tuple[int, str]]) -> _Head:
     rate_hz: float | None = None
+    simulated = False
     for remarks, (number, text) in enumerate(lines):
         if not text.startswith("#"):
             names = [cell.strip() for cell in text.split(",")]
@@ -115,6 +120,8 @@ def _read_head(path: Path, lines: Iterator[tuple[int, str]]) -> _Head:
         if remarks == MAX_REMARKS:
             raise InputError(f"{path}:{number}: more than {MAX_REMARKS} remarks; not an ECG")
         key, _, value = text.lstrip("# ").partition(":")
+        if key.strip().lower() == "simulated":
+            simulated = value.strip().lower() == "yes"
         if key.strip().lower() == "rate_hz":
             rate_hz = _number(path, number, value.strip())
             if not 0 < rate_hz < math.inf:
@@ -133,7 +140,7 @@ def _read_head(path: Path, lines: Iterator[tuple[int, str]]) -> _Head:
         raise InputError(f"{path}:{number}: expected the names of the leads, found numbers")
     if len(set(leads)) < len(leads):
         raise InputError(f"{path}:{number}: two leads have one name")
-    return _Head(tuple(leads), rate_hz, timed)
+    return _Head(tuple(leads), rate_hz, timed, simulated)
 
 
 def _rows(path: Path, lines: Iterator[tuple[int, str]], head: _Head) -> Iterator[_Row]:

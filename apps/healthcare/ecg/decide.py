@@ -120,6 +120,7 @@ def decide(
     """Say what holds now, given what held before (``standing``; None: nothing has been judged yet).
 
     Where nothing can be told, what stands goes on standing; before the first judgement the conditions are None.
+    That no lead is connected can always be told.
     """
     found = _found(belief, standing or frozenset(), limits)
     lost = not any(belief.connected)
@@ -147,7 +148,7 @@ def decide(
         time_s=belief.time_s,
         simulated=subject.simulated,
     )
-    if standing is None and found is None:
+    if standing is None and found is None and not lost:
         return Decision(output, conditions=None)
     conditions = tuple(condition(code, output, holding[code]) for code in Code if code in holding)
     return Decision(output, conditions)

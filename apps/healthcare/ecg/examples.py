@@ -5,7 +5,7 @@ Needs torch (extra ``train``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from apps.healthcare.ecg.annotations import ASYSTOLE, NOISE, OTHER, VF, VT
-from apps.healthcare.ecg.augment import Augmentation
+from apps.healthcare.ecg.annotations import ASYSTOLE, NOISE, OTHER, VF, VT, VT_MIN_RATE_BPM
+from apps.healthcare.ecg.augment import REACH, Augmentation
 from apps.healthcare.ecg.rhythm import CLASSES, LONG, RATE_HZ, SHORT
-from apps.healthcare.ecg.windows import APART_SHARE, KINDS, POSITIVE_SHARE, SLOW_VT, UNLABELLED, Record, shares
+from apps.healthcare.ecg.scores import HOP
+from apps.healthcare.ecg.windows import (
+    APART_SHARE,
+    KINDS,
+    POSITIVE_SHARE,
+    SLOW_VT,
+    UNLABELLED,
+    Record,
+    shares,
+    stretch_rate_bpm,
+)
 
 BATCH = 128
 BATCHES_PER_EPOCH = 94
@@ -25,11 +35,16 @@ BATCHES_PER_EPOCH = 94
 GRID = round(0.5 * RATE_HZ)
 """Windows are drawn around starts half a second apart."""
 
-DRAWN = {OTHER: 0.52, VT: 0.17, VF: 0.17, ASYSTOLE: 0.04, NOISE: 0.10}
+DRAWN = {OTHER: 0.52, VT: 0.17, VF: 0.17, ASYSTOLE: 0.05, NOISE: 0.09}
 """How often each class is drawn. Within a class a record counts by the square root of its windows."""
 
 MALIGNANT_WEIGHT = 1.5
 """A record with VF or VT is drawn so much more often: its other windows are the hardest."""
+
+SLOWED_SHARE = 0.12
+"""How often a window of VT is slowed to below the definition's rate, whereby it is VT no more."""
+
+SLOWED_BPM = (75.0, 112.0)
 
 ONE_LEAD_SHARE = 0.4
 """How often only one of the two leads is shown, so that one is enough."""
@@ -52,11 +67,15 @@ class Batch:
 class Examples:
     """The windows of some records (their first two leads), drawn and augmented anew in every epoch."""
 
-    def __init__(self, records: Sequence[Record], seed: int) -> None:
+    def __init__(
+        self, records: Sequence[Record], seed: int, held: Mapping[str, NDArray[np.bool_]] | None = None
+    ) -> None:
+        """``held``: by record, which of its windows (one for every ``HOP``) no example may begin in."""
         self._seed = seed
         self._trace = np.concatenate([two_leads(record.trace) for record in records])
         self._kinds = np.concatenate([record.kinds for record in records])
-        self._starts, self._chance = _drawing(records)
+        self._rate_bpm = np.concatenate([_vt_rates_bpm(record) for record in records])
+        self._starts, self._chance = _drawing(records, held or {})
         self._augment = Augmentation(_noisy_stretches(records), seed)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
@@ -67,12 +86,15 @@ class Examples:
             yield self._batch(starts, random)
 
     def _batch(self, starts: NDArray[np.intp], random: np.random.Generator) -> Batch:
-        windows = self._trace[starts[:, None] + np.arange(LONG)].transpose(0, 2, 1)
+        reach = starts[:, None] + np.arange(LONG - REACH, LONG)
         long_target, long_weight = self._target(starts, LONG)
         short_target, short_weight = self._target(starts + LONG - SHORT, SHORT)
+        pace, slowed = self._paces(starts, self._kinds[reach], random)
         delicate = torch.from_numpy(long_target[:, 1:3].sum(1) > 0)
-        ecg, heavy = self._augment(torch.from_numpy(np.ascontiguousarray(windows)), delicate)
+        windows = torch.from_numpy(np.ascontiguousarray(self._trace[reach].transpose(0, 2, 1)))
+        ecg, heavy = self._augment(windows, torch.from_numpy(pace), delicate)
         for target in (long_target, short_target):
+            target[slowed] = np.eye(len(CLASSES))[CLASSES.index(OTHER)]
             target[heavy.numpy()] = np.eye(len(CLASSES))[CLASSES.index(NOISE)]
         absent = np.zeros((len(starts), 2), dtype=bool)
         one = random.random(len(starts)) < ONE_LEAD_SHARE
@@ -84,7 +106,29 @@ class Examples:
             (torch.from_numpy(long_weight), torch.from_numpy(short_weight)),
         )
 
-    def _target(self, starts: NDArray[np.intp], samples: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _paces(
+        self, starts: NDArray[np.intp], kinds: NDArray[np.int8], random: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """How much faster each window shall run, and which of them were VT and are too slow for it now.
+
+        Half of all windows run a tenth slower or faster, for hearts and recorders' clocks differ; fibrillation,
+        which has a wide range of frequencies, a quarter; VT is not slowed below its definition, or clearly so.
+        """
+        count = len(starts)
+        pace = np.where(random.random(count) < 0.5, random.uniform(0.92, 1.1, count), 1.0)
+        vf = (kinds == CLASSES.index(VF)).all(1)
+        pace = np.where(vf & (random.random(count) < 0.6), random.uniform(0.75, REACH / LONG, count), pace)
+        rate_bpm = self._rate_bpm[starts + LONG - 1]
+        vt = (kinds[:, REACH - LONG :] == CLASSES.index(VT)).all(1) & (rate_bpm > 0)
+        least = VT_MIN_RATE_BPM / np.maximum(rate_bpm, VT_MIN_RATE_BPM)
+        pace = np.where(vt, np.maximum(pace, np.minimum(least, 1.0)), pace)
+        slower = random.uniform(*SLOWED_BPM, count) / np.maximum(rate_bpm, 1.0)
+        slowed = vt & (random.random(count) < SLOWED_SHARE) & (slower > 0.45)
+        return np.where(slowed, slower, pace).astype(np.float32), slowed
+
+    def _target(
+        self, starts: NDArray[np.intp], samples: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The classes' shares, and what a window counts: nothing where it is mixed, for borders are vague."""
         inside = self._kinds[starts[:, None] + np.arange(samples)]
         share = np.stack([(inside == kind).mean(1) for kind in range(len(KINDS))], 1).astype(np.float32)
@@ -99,7 +143,9 @@ class Examples:
 def rhythm_loss(network: torch.nn.Module, batch: Batch) -> Tensor:
     """Cross-entropy of both windows against smoothed shares, weighted."""
     total = torch.zeros(())
-    for logits, target, weight in zip(network(batch.ecg, batch.absent), batch.targets, batch.weights, strict=False):
+    for logits, target, weight in zip(
+        network(batch.ecg, batch.absent), batch.targets, batch.weights, strict=False
+    ):
         smooth = target * (1 - SMOOTHING) + SMOOTHING / len(CLASSES)
         total = total - ((smooth * functional.log_softmax(logits, 1)).sum(1) * weight).mean()
     return total
@@ -117,12 +163,26 @@ def _as_classes(share: NDArray[np.float32]) -> NDArray[np.float32]:
     return target
 
 
-def _drawing(records: Sequence[Record]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def _vt_rates_bpm(record: Record) -> NDArray[np.float32]:
+    """The rate of the stretch of VT that a sample lies in, (samples,); 0 elsewhere and where it is not known."""
+    rates = np.zeros(len(record.trace), dtype=np.float32)
+    for interval in record.labels.rhythms:
+        if interval.rhythm == VT:
+            first, last = round(interval.start_s * RATE_HZ), round(interval.end_s * RATE_HZ)
+            rates[first:last] = stretch_rate_bpm(interval, record.labels, record.trace) or 0.0
+    return rates
+
+
+def _drawing(
+    records: Sequence[Record], held: Mapping[str, NDArray[np.bool_]]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """The starts that windows are drawn around, in the records laid end to end, and each one's chance."""
     starts, chances, classes = [], [], []
     offset = 0
     for record in records:
-        own = np.arange(0, max(len(record.trace) - LONG - GRID, 0), GRID)
+        own = np.arange(REACH - LONG, max(len(record.trace) - LONG - GRID, REACH - LONG), GRID)
+        if record.name in held:
+            own = own[~held[record.name][own // HOP]]
         kind = _class_of_windows(record.kinds, own)
         weight = MALIGNANT_WEIGHT if np.isin(kind, [CLASSES.index(VT), CLASSES.index(VF)]).any() else 1.0
         count = np.bincount(kind + 1, minlength=len(CLASSES) + 1)[1:]

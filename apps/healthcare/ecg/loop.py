@@ -54,7 +54,7 @@ def _build(config: EcgConfig) -> Parts[EcgOutput]:
 
     classifier = RhythmClassifier(OnnxRunner(config.model or MODEL))
     analyzer = EcgAnalyzer(classifier, Settings(config.patient, config.mains_hz, config.limits))
-    step = _Step(analyzer)
+    step = EcgStep(analyzer)
     return Parts((ecg_source(config),), step, step.fall_back)
 
 
@@ -78,7 +78,7 @@ def ecg_source(config: EcgConfig) -> EcgSource:
     )
 
 
-class _Step:
+class EcgStep:
     """The step and its fallback, over one analysis."""
 
     def __init__(self, analyzer: EcgAnalyzer) -> None:

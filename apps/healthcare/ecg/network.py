@@ -66,7 +66,9 @@ class Encoder(nn.Module):
             for before, after, kernel in zip((1, *WIDTHS[:-1]), WIDTHS, kernels, strict=True)
         ]
         self.waves = nn.Sequential(*layers, _convolution(WIDTHS[-1], WIDTHS[-1], 5, stride=1))
-        self.spectrum = nn.Sequential(nn.Linear(BINS // 2 + len(LAGS), self.spectral), nn.ReLU(), nn.Dropout(0.2))
+        self.spectrum = nn.Sequential(
+            nn.Linear(BINS // 2 + len(LAGS), self.spectral), nn.ReLU(), nn.Dropout(0.2)
+        )
 
     def forward(self, ecg: Tensor, spectrum: nn.Module) -> Tensor:
         """(batch, samples) mV -> (batch, features)."""
@@ -94,7 +96,9 @@ class Spectrum(nn.Module):
         time_s = torch.arange(samples) / RATE_HZ
         phase = 2 * math.pi * torch.outer(time_s, torch.arange(1, BINS + 1) * BIN_HZ)
         taper = torch.hann_window(samples, periodic=False)[:, None]
-        self.register_buffer("basis", torch.cat([torch.cos(phase), torch.sin(phase)], 1) * taper, persistent=False)
+        self.register_buffer(
+            "basis", torch.cat([torch.cos(phase), torch.sin(phase)], 1) * taper, persistent=False
+        )
         lag_s = torch.tensor([0, *LAGS]) / RATE_HZ
         hz = torch.arange(1, BINS + 1) * BIN_HZ
         self.register_buffer("lags", torch.cos(2 * math.pi * torch.outer(hz, lag_s)), persistent=False)

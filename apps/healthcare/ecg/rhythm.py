@@ -120,7 +120,9 @@ class RhythmTrace:
 
     def __init__(self, rate_hz: float, leads: int) -> None:
         if not 60.0 <= rate_hz <= 10_000.0 or leads < 1:
-            raise InputError(f"cannot make a trace of {leads} leads at {rate_hz:g} Hz; 60 Hz or more is needed")
+            raise InputError(
+                f"cannot make a trace of {leads} leads at {rate_hz:g} Hz; 60 Hz or more is needed"
+            )
         self.rate_hz, self.leads = rate_hz, leads
         high_hz = min(BAND_HZ[1], 0.4 * rate_hz)
         sections = [high_pass(BAND_HZ[0], rate_hz), low_pass(high_hz, rate_hz, order=4)]
@@ -172,7 +174,9 @@ class RhythmClassifier:
         self.runner = runner
         self.readings = {window: Reading.of(card, window) for window in WINDOWS}
 
-    def classify(self, window_mv: NDArray[np.float32], usable: NDArray[np.bool_] | None = None) -> RhythmBelief:
+    def classify(
+        self, window_mv: NDArray[np.float32], usable: NDArray[np.bool_] | None = None
+    ) -> RhythmBelief:
         """Judge the latest 4 s, (leads, 500) mV from a ``RhythmTrace``, by the usable leads, (leads,) bool."""
         window = np.asarray(window_mv, dtype=np.float32)
         if window.ndim != 2 or window.shape[1] != LONG or not len(window):
@@ -187,20 +191,27 @@ class RhythmClassifier:
         positives: list[bool] = []
         for i, (name, samples) in enumerate(WINDOWS.items()):
             reading = self.readings[name]
-            flat = is_flat(seen[:, :, -samples:])
-            joint = reading.probabilities(logits[f"logits_{name}"], flat)
-            alone = reading.probabilities(logits[f"lead_logits_{name}"][0], np.zeros(int(use.sum()), dtype=bool))
-            leads_vfvt[use, i] = vfvt_of(alone)
-            shares = {rhythm: float(share) for rhythm, share in zip(CLASSES, joint[0], strict=True)}
-            beliefs.append(WindowBelief(shares, bool(reading.cannot_tell(joint)[0])))
+            both = np.concatenate([logits[f"logits_{name}"], logits[f"lead_logits_{name}"][0]])
+            flat = np.zeros(len(both), dtype=bool)
+            flat[0] = is_flat(seen[:, :, -samples:])[0]
+            shares = reading.probabilities(both, flat)
+            leads_vfvt[use, i] = vfvt_of(shares[1:])
+            joint = shares[:1]
+            beliefs.append(
+                WindowBelief(
+                    dict(zip(CLASSES, joint[0].tolist(), strict=True)), bool(reading.cannot_tell(joint)[0])
+                )
+            )
             positives.append(bool(reading.positive(joint)[0]))
         return RhythmBelief(beliefs[0], beliefs[1], leads_vfvt, positives[0], positives[1])
 
 
 def is_flat(windows_mv: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Whether no lead of windows (windows, leads, samples) shows activity above ``MIN_RANGE_MV``, (windows,)."""
-    low, high = np.percentile(windows_mv, [5, 95], axis=-1)
-    return np.asarray((high - low < MIN_RANGE_MV).all(axis=-1))
+    last = windows_mv.shape[-1] - 1
+    low, high = round(0.05 * last), round(0.95 * last)
+    ordered = np.partition(windows_mv, (low, high), axis=-1)
+    return np.asarray((ordered[..., high] - ordered[..., low] < MIN_RANGE_MV).all(axis=-1))
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -128,7 +128,9 @@ def stretch_rate_bpm(interval: Interval, labels: Labels, trace: NDArray[np.float
     autocorrelation that reaches 85 % of the highest, between 60 and 400 a minute. None: it cannot be told.
     """
     if labels.beat_s.size:
-        inside = labels.beat_s[(labels.beat_s >= interval.start_s - 0.2) & (labels.beat_s < interval.end_s - 0.05)]
+        inside = labels.beat_s[
+            (labels.beat_s >= interval.start_s - 0.2) & (labels.beat_s < interval.end_s - 0.05)
+        ]
         if inside.size < VT_MIN_BEATS:
             return None
         return float(60 * (inside.size - 1) / (inside[-1] - inside[0]))

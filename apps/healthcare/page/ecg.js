@@ -5,9 +5,10 @@ import { Sweep } from "./sweep.js";
 const TOPIC = "healthcare.ecg/ecg";
 const SILENT_MS = 2000;
 const SPOKEN_MS = 5000; // how often, at most, the strip's text alternative changes
+const UNKNOWN = "– –";
 const GAINS = [5, 10, 20];
 
-/** @typedef {import("./sweep.js").Chunk & {lead_off: boolean[], quality: number[] | number | null, heart_rate_bpm: number | null, confidence: number | null, patient: string, simulated: boolean}} Live */
+/** @typedef {import("./sweep.js").Chunk & {lead_off: boolean[], quality: number[] | number | null, heart_rate_bpm: number | null, confidence: number | null, patient: string, simulated: boolean, replayed?: boolean}} Live */
 
 /**
  * @param {HTMLElement} element
@@ -70,7 +71,7 @@ export async function mount(element, api) {
 function spoken(live) {
   const rate = live.heart_rate_bpm === null ? "heart rate unknown" : `heart rate ${Math.round(live.heart_rate_bpm)} a minute`;
   const off = live.lead_names.filter((_, lead) => live.lead_off[lead]);
-  const parts = [`${live.simulated ? "Simulated ECG" : "ECG"} of ${live.patient}`, `rhythm ${live.rhythm}`, rate];
+  const parts = [`${live.simulated ? "Simulated ECG" : live.replayed ? "Replayed ECG" : "ECG"} of ${live.patient}`, `rhythm ${live.rhythm}`, rate];
   if (off.length > 0) parts.push(`lead off: ${off.join(", ")}`);
   return `${parts.join(", ")}.`;
 }
@@ -81,7 +82,7 @@ function build(element) {
   const leads = make("ul", { class: "ecg-leads", role: "list" });
   const made = make("p", { class: "ecg-made", hidden: "" }, "Simulated");
   const silent = make("p", { class: "ecg-silent" }, "No data");
-  const rate = make("p", { class: "ecg-rate" }, "–");
+  const rate = make("p", { class: "ecg-rate unknown" }, UNKNOWN);
   const rhythm = make("p", { class: "ecg-rhythm" }, "–");
   const facts = make("dl", { class: "ecg-facts" });
   const gain = make("select", {}, ...GAINS.map((mm) => make("option", { value: String(mm) }, `${mm} mm/mV`)));
@@ -96,6 +97,10 @@ function build(element) {
   element.replaceChildren(root);
   /** @type {HTMLElement[]} */
   let names = [];
+  const beat = (/** @type {number | null} */ bpm) => {
+    text(rate, bpm === null ? UNKNOWN : String(Math.round(bpm)));
+    rate.classList.toggle("unknown", bpm === null);
+  };
   return {
     canvas,
     gain,
@@ -109,8 +114,9 @@ function build(element) {
     /** @param {Live} live */
     show(live) {
       root.dataset.status = live.status;
-      made.hidden = !live.simulated;
-      text(rate, live.heart_rate_bpm === null ? "–" : String(Math.round(live.heart_rate_bpm)));
+      made.hidden = !live.simulated && !live.replayed;
+      text(made, live.simulated ? "Simulated" : "Replayed");
+      beat(live.heart_rate_bpm);
       text(rhythm, live.rhythm);
       names.forEach((name, lead) => {
         text(name, live.lead_off[lead] ? `${live.lead_names[lead]}: lead off` : live.lead_names[lead]);
@@ -120,7 +126,7 @@ function build(element) {
       const told = [
         ["patient", live.patient],
         ["confidence", typeof live.confidence === "number" ? percent(live.confidence) : "–"],
-        ["signal", quality.length > 0 ? quality.map(percent).join(", ") : "–"],
+        ["signal", quality.length > 0 ? percent(Math.min(...quality)) : "–"],
       ];
       if (facts.childElementCount !== told.length * 2) facts.replaceChildren(...told.flatMap(([term]) => [make("dt", {}, term), make("dd", {})]));
       facts.querySelectorAll("dd").forEach((fact, at) => text(fact, told[at][1]));
@@ -128,8 +134,9 @@ function build(element) {
     /** @param {number} silent_s 0 while data come */
     silence(silent_s) {
       silent.hidden = silent_s === 0;
+      if (silent_s === 0) return;
       text(silent, `No data for ${silent_s} s`);
-      if (silent_s > 0) text(rate, "–");
+      beat(null);
     },
   };
 }

@@ -4,7 +4,7 @@ const SPEED_MM_PER_S = 25;
 const LAG_S = 0.25; // behind the newest sample, so that chunks join into one movement
 const REDRAW_S = 0.8; // beats are known up to 400 ms late: this much behind the bar is drawn anew
 const GAP_S = 0.25;
-const LABEL_S = 5;
+const LABEL_S = 2.5; // the rhythm is named this often
 const BAND_PX = 22;
 const MAX_LEADS = 12;
 
@@ -39,7 +39,8 @@ export class Sweep {
   #gain_mm_per_mv = 10;
   #width = 0;
   #height = 0;
-  #colours = { trace: "", beat: "", soft: "", alarm: "", onAlarm: "" };
+  /** @type {Record<string, string>} */
+  #colours = { trace: "", beat: "", soft: "", alarm: "", onalarm: "" };
 
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
@@ -102,8 +103,8 @@ export class Sweep {
     this.#canvas.height = Math.round(height * dots);
     this.#pen.setTransform(dots, 0, 0, dots, 0, 0);
     this.#pen.font = `600 12px ${style.fontFamily}`;
-    for (const name of /** @type {(keyof Sweep["colours"])[]} */ (Object.keys(this.#colours))) {
-      this.#colours[name] = style.getPropertyValue(`--ecg-${name.toLowerCase()}`);
+    for (const name of Object.keys(this.#colours)) {
+      this.#colours[name] = style.getPropertyValue(`--ecg-${name}`);
     }
     this.#resizeRings();
     this.#redraw();
@@ -165,8 +166,8 @@ export class Sweep {
     const px_per_s = SPEED_MM_PER_S * this.#mm_px;
     for (let sweep = Math.floor(from_s / this.strip_s); sweep * this.strip_s < to_s + GAP_S; sweep += 1) {
       const left_s = sweep * this.strip_s; // the moment at the left edge in this sweep
-      const x0 = Math.max(0, (from_s - left_s) * px_per_s);
-      const x1 = Math.min(this.#width, (to_s - left_s) * px_per_s);
+      const x0 = Math.max(0, Math.floor((from_s - left_s) * px_per_s)); // whole pixels: no seams
+      const x1 = Math.min(this.#width, Math.ceil((to_s - left_s) * px_per_s));
       const gap = Math.min(this.#width, (to_s + GAP_S - left_s) * px_per_s);
       this.#pen.clearRect(x0, 0, gap - x0, this.#height);
       if (x1 <= x0) continue;
@@ -175,7 +176,7 @@ export class Sweep {
       this.#pen.rect(x0, 0, x1 - x0, this.#height);
       this.#pen.clip();
       const x = (/** @type {number} */ moment_s) => (moment_s - left_s) * px_per_s;
-      this.#band(x, Math.max(from_s, left_s), Math.min(to_s, left_s + this.strip_s));
+      this.#band(x, Math.max(from_s, left_s), Math.min(to_s + 1 / px_per_s, left_s + this.strip_s), left_s);
       this.#beats(x);
       this.#traces(x, Math.max(from_s, left_s), to_s);
       this.#pen.restore();
@@ -224,26 +225,28 @@ export class Sweep {
     }
   }
 
-  /** The rhythm under the strip: a filled band while it is an alarm. @param {(moment_s: number) => number} x @param {number} from_s @param {number} to_s */
-  #band(x, from_s, to_s) {
+  /**
+   * The rhythm under the strip: a filled band while it is an alarm.
+   * @param {(moment_s: number) => number} x
+   * @param {number} from_s
+   * @param {number} to_s
+   * @param {number} left_s the moment at the left edge
+   */
+  #band(x, from_s, to_s, left_s) {
     const top = this.#height - BAND_PX;
-    this.#rhythms.forEach((segment, at) => {
-      const until_s = this.#rhythms[at + 1]?.from_s ?? Number.POSITIVE_INFINITY;
-      if (segment.from_s > to_s || until_s < from_s - LABEL_S) return;
-      const alarm = segment.status === "CRITICAL";
-      const left = x(Math.max(segment.from_s, from_s - LABEL_S));
-      const right = x(Math.min(until_s, to_s));
+    this.#rhythms.forEach(({ from_s: begin_s, rhythm, status }, at) => {
+      const end_s = this.#rhythms[at + 1]?.from_s ?? Number.POSITIVE_INFINITY;
+      if (begin_s > to_s || end_s < from_s) return;
+      const alarm = status === "CRITICAL";
+      const left = x(Math.max(begin_s, from_s - 1));
       this.#pen.fillStyle = alarm ? this.#colours.alarm : this.#colours.soft;
-      if (alarm) this.#pen.fillRect(left, top, right - left, BAND_PX);
-      else this.#pen.fillRect(left, top + 1, right - left, 1);
-      this.#pen.fillRect(x(segment.from_s), top, 2, BAND_PX);
-      this.#pen.fillStyle = alarm ? this.#colours.onAlarm : this.#colours.soft;
-      const word = segment.rhythm;
-      const room_s = this.#pen.measureText(word).width / (SPEED_MM_PER_S * this.#mm_px) + 0.1;
-      const firstLabel_s = Math.max(segment.from_s, Math.floor((from_s - LABEL_S) / LABEL_S) * LABEL_S);
-      for (let label_s = firstLabel_s; label_s < Math.min(until_s - room_s, to_s); ) {
-        this.#pen.fillText(word, x(label_s) + 6, top + 15);
-        label_s = (Math.floor((label_s + room_s) / LABEL_S) + 1) * LABEL_S;
+      this.#pen.fillRect(left, top, x(Math.min(end_s, to_s)) - left, alarm ? BAND_PX : 1);
+      this.#pen.fillRect(x(begin_s), top, 2, BAND_PX);
+      this.#pen.fillStyle = alarm ? this.#colours.onalarm : this.#colours.soft;
+      const room = this.#pen.measureText(rhythm).width + 8;
+      const last = Math.min(x(end_s), this.#width) - room;
+      for (let label = x(Math.max(begin_s, left_s)); label <= last; label += LABEL_S * SPEED_MM_PER_S * this.#mm_px) {
+        this.#pen.fillText(rhythm, label + 6, top + 15);
       }
     });
   }

@@ -1,9 +1,10 @@
 /** The list of alerts: in the order of urgency, worked by pointer or keyboard, spoken to those who listen. */
 
 import { AlertRow, heading } from "./alert_row.js";
-import { byId, h, setText } from "./dom.js";
+import { byId, h } from "./dom.js";
 import { PRIORITIES, symbol, word } from "./priority.js";
 
+/** @type {Record<string, string>} */
 const SAID = { raised: "raised", updated: "now more urgent", latched: "no longer true", cleared: "over", acknowledged: "acknowledged" };
 
 export class AlertList {
@@ -36,7 +37,7 @@ export class AlertList {
   }
 
   #show() {
-    const { open, cleared, left_out, loaded } = this.#alerts;
+    const { open, cleared, more, loaded } = this.#alerts;
     const focused = /** @type {HTMLElement | null} */ (document.activeElement);
     const held = [...this.#rows.values()].find((row) => row.element.contains(focused));
     const known = new Set([...open, ...cleared].map((alert) => alert.id));
@@ -49,9 +50,7 @@ export class AlertList {
     this.#arrange(this.#cleared, cleared);
     byId("no-alerts").hidden = !loaded || open.length > 0;
     byId("past").hidden = cleared.length === 0;
-    const more = byId("more-alerts");
-    more.hidden = left_out === 0;
-    setText(more, `${left_out} more open alerts are not shown here.`);
+    byId("more-alerts").hidden = !more;
     this.#summary();
     this.#keepFocus(held, focused);
   }
@@ -89,7 +88,7 @@ export class AlertList {
     document.title = unanswered.length === 0 ? "EdgeAI" : `(${unanswered.length}) ${heading(unanswered[0])} – EdgeAI`;
   }
 
-  /** @param {{kind: keyof SAID, alert: import("./alerts.js").Alert}} news */
+  /** @param {{kind: string, alert: import("./alerts.js").Alert}} news */
   #say({ kind, alert }) {
     const urgent = alert.priority === "high" && (kind === "raised" || kind === "updated");
     const text = `${word(alert.priority)} priority: ${heading(alert)}, ${SAID[kind] ?? kind}`;

@@ -61,10 +61,8 @@ export class AlertRow {
         h("h3", {}, alert.title || alert.code),
         h("p", { class: "where" }, ...where(alert)),
         h("p", { class: "story" }, ...this.#story(alert)),
-        this.#failure,
-        this.#evidence(alert),
       ),
-      this.button,
+      h("div", { class: "foot" }, this.#evidence(alert), this.button, this.#failure),
     );
     this.tick();
   }
@@ -98,12 +96,11 @@ export class AlertRow {
     const at = (/** @type {string} */ moment) => h("time", { datetime: moment }, timeOfDay(moment, now_ms));
     const parts = ["Raised ", at(alert.raised_at)];
     if (alert.state === "cleared") parts.push(", over ", at(alert.cleared_at ?? alert.updated_at), " after ", this.#age);
-    else if (alert.active) parts.push(", for ", this.#age);
-    else parts.push(", ", h("strong", {}, "no longer true"), ", since ", this.#age);
+    else parts.push(", ", this.#age, " ago");
+    if (alert.state === "latched") parts.push("; ", h("strong", {}, "no longer true"), ", stays until it is acknowledged");
     if (alert.acknowledged_at !== null) {
       parts.push(". Acknowledged ", at(alert.acknowledged_at), " by ", h("strong", {}, alert.acknowledged_by ?? "unknown"));
     } else if (alert.state === "cleared") parts.push(". Not acknowledged");
-    if (alert.state === "latched") parts.push(". Stays until it is acknowledged");
     return [...parts, "."];
   }
 
@@ -125,5 +122,5 @@ export function heading(alert) {
 /** @param {Alert} alert */
 function where(alert) {
   const loop = alert.loop ? `${alert.app}.${alert.loop}` : alert.app;
-  return [h("strong", {}, alert.subject), " · ", loop, " · ", alert.device];
+  return [h("strong", {}, alert.subject), ` · ${loop} · `, h("span", { class: "device" }, alert.device)];
 }

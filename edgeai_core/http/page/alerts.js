@@ -2,9 +2,13 @@
 
 import { rank } from "./priority.js";
 
-const MAX_OPEN = 200;
+const MAX_OPEN = 200; // of each kind; a page of the list holds no more
 const MAX_CLEARED = 30;
-const OPEN_STATES = ["raised", "latched", "acknowledged"];
+const WANTED = [
+  `state=raised&state=latched&limit=${MAX_OPEN}`,
+  `state=acknowledged&limit=${MAX_OPEN}`,
+  `state=cleared&limit=${MAX_CLEARED}`,
+];
 
 /**
  * An alert as the device tells it (see docs/http.md).
@@ -30,8 +34,8 @@ const OPEN_STATES = ["raised", "latched", "acknowledged"];
 
 /** Dispatches `change`, and `news` with {kind, alert} for what happened while the page was watching. */
 export class Alerts extends EventTarget {
-  /** Open alerts that this page does not hold, for there are too many. */
-  left_out = 0;
+  /** There are open alerts that this page does not hold, for they are too many. */
+  more = false;
   loaded = false;
   /** @type {Map<string, Alert>} */
   #alerts = new Map();
@@ -69,11 +73,9 @@ export class Alerts extends EventTarget {
     const load = ++this.#load;
     this.#waiting ??= [];
     try {
-      const wanted = [...OPEN_STATES.map((state) => [state, MAX_OPEN]), ["cleared", MAX_CLEARED]];
-      const pages = await Promise.all(
-        wanted.map(([state, limit]) => this.#session.json(`/v1/alerts?state=${state}&limit=${limit}`)),
-      );
+      const pages = await Promise.all(WANTED.map((filter) => this.#session.json(`/v1/alerts?${filter}`)));
       if (load !== this.#load) return;
+      this.more = pages.slice(0, -1).some((page) => page.next_cursor !== null);
       this.#alerts = new Map(pages.flatMap((page) => page.alerts).map((alert) => [alert.id, alert]));
       this.loaded = true;
       const waiting = this.#waiting ?? [];
@@ -131,9 +133,9 @@ export class Alerts extends EventTarget {
   }
 
   #changed() {
-    const tooMany = [...this.open.slice(MAX_OPEN), ...this.cleared.slice(MAX_CLEARED)];
-    this.left_out = Math.max(0, this.open.length - MAX_OPEN);
-    for (const alert of tooMany) this.#alerts.delete(alert.id);
+    const tooMany = this.open.slice(2 * MAX_OPEN);
+    this.more ||= tooMany.length > 0;
+    for (const alert of [...tooMany, ...this.cleared.slice(MAX_CLEARED)]) this.#alerts.delete(alert.id);
     for (const id of this.#heard.keys()) if (!this.#alerts.has(id)) this.#heard.delete(id);
     this.dispatchEvent(new Event("change"));
   }

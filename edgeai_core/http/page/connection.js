@@ -26,8 +26,10 @@ export function mountConnection(alerts, live, clock) {
     setText(byId("connection"), { live: "Live", lost: "Stream lost", off: "Not connected", connecting: "Connecting" }[state]);
     byId("lost").hidden = state !== "lost";
     if (state !== "lost") return;
-    const heard_ms = Math.min(...streams.map((stream) => stream.heard_ms));
+    const silent = streams.filter((stream) => stream.state.is !== "open");
+    const heard_ms = Math.max(...silent.map((stream) => stream.heard_ms));
     setText(byId("lost-since"), heard_ms > 0 ? `Last heard ${timeOfDay(heard_ms, Date.now())}. ` : "");
+    setText(byId("lost-why"), lost?.state.is === "lost" ? `Why: ${lost.state.why}. ` : "");
     const wait_s = lost?.state.is === "lost" ? Math.ceil((lost.state.retry_ms - performance.now()) / 1000) : 0;
     setText(byId("lost-next"), wait_s > 0 ? `Trying again in ${wait_s} s.` : "Trying again now.");
   };

@@ -36,14 +36,16 @@ export function microseconds(us) {
   return value < 60e6 ? `${significant(value / 1e6)} s` : span(value / 1e3);
 }
 
-/** Any plain value in a few characters. @param {unknown} value */
+/** Any plain value in a few characters. @param {unknown} value @returns {string} */
 export function plain(value) {
   if (value === null || value === undefined) return EMPTY;
   if (typeof value === "number") return Number.isInteger(value) ? String(value) : significant(value);
   if (typeof value === "boolean") return value ? "yes" : "no";
+  if (Array.isArray(value) && value.length === 0) return EMPTY;
   if (Array.isArray(value)) return value.length > 12 ? `${value.slice(0, 12).map(plain).join(", ")} …` : value.map(plain).join(", ");
   if (typeof value === "object") return Object.entries(value).slice(0, 12).map(([k, v]) => `${k} ${plain(v)}`).join(", ");
   const text = String(value);
+  if (text === "") return EMPTY;
   return text.length > 300 ? `${text.slice(0, 300)} …` : text;
 }
 

@@ -1,15 +1,15 @@
 /** A tile per loop: how fast and how late it runs, how old its data are, what it last decided, and whether it still lives. */
 
 import { byId, h, setText } from "./dom.js";
-import { microseconds, number, plain, significant, words } from "./format.js";
+import { microseconds, number, plain, significant, span, words } from "./format.js";
 
 const POLL_MS = 2000;
 const STALE_MS = 5000;
-const MAX_FIELDS = 8;
+const MAX_FIELDS = 12;
 
-/** @typedef {"running" | "starting" | "degraded" | "fault" | "stale"} LoopState */
+/** @typedef {"running" | "degraded" | "fault" | "stale"} LoopState */
 
-const STATE_WORDS = { running: "Running", starting: "Starting", degraded: "Degraded", fault: "Fault", stale: "Stopped" };
+const STATE_WORDS = { running: "Running", degraded: "Degraded", fault: "Fault", stale: "Stopped" };
 
 export class Loops {
   /** @type {Map<string, Tile>} */
@@ -77,15 +77,13 @@ class Tile {
   leave = () => {};
   #state = h("p", { class: "state" });
   #cells = h("dl", { class: "measures" });
-  #decision = h("dl", { class: "decision" });
+  #decision = h("dl", { class: "decision" }, h("dt", {}, "none seen yet"));
   #note = h("p", { class: "note" });
   /** @type {Record<string, any>} */
   #statistics = {};
   /** @type {Record<string, any> | null} */
   #cycle = null;
-  #progress = -1;
-  #progressed_ms = performance.now();
-  #seen = 0;
+  #heard_ms = performance.now();
 
   /** @param {string} name */
   constructor(name) {
@@ -108,12 +106,7 @@ class Tile {
 
   /** Take new statistics. @param {Record<string, any>} statistics */
   measure(statistics) {
-    const progress = (number(statistics.cycles) ?? 0) + (number(statistics.idle_wakes) ?? 0);
-    if (progress !== this.#progress) {
-      this.#progress = progress;
-      this.#progressed_ms = performance.now();
-      this.#seen += 1;
-    }
+    this.#heard_ms = performance.now();
     this.#statistics = statistics;
     this.#cells.replaceChildren(...this.#measures().flatMap(([term, value, also]) => [h("dt", {}, term), h("dd", {}, value, h("small", {}, also))]));
   }
@@ -133,28 +126,21 @@ class Tile {
 
   /** Say how the loop stands now. */
   tick() {
-    const state = this.#judge();
+    const [state, note] = this.#judge();
     this.element.dataset.state = state;
     setText(this.#state, STATE_WORDS[state]);
-    setText(this.#note, this.#explain(state));
+    setText(this.#note, note);
   }
 
-  /** @returns {LoopState} */
+  /** @returns {[LoopState, string]} the state and what a person should know of it */
   #judge() {
-    if (performance.now() - this.#progressed_ms > STALE_MS || this.#statistics.alive === false) return "stale";
-    if (this.#seen < 2) return "starting";
-    if (this.#cycle?.fault) return "fault";
-    return (number(this.#statistics.level) ?? 0) > 0 ? "degraded" : "running";
-  }
-
-  /** @param {LoopState} state */
-  #explain(state) {
-    if (state === "stale") {
-      return `No progress for ${Math.round((performance.now() - this.#progressed_ms) / 1000)} s: what this tile shows is old.`;
-    }
-    if (state === "fault") return `Fallback decides: ${plain(this.#cycle?.fault)}`;
-    if (state === "degraded") return `Degraded to level ${this.#statistics.level} to hold its deadline.`;
-    return "";
+    const { alive, reason, level } = this.#statistics;
+    const unheard_ms = performance.now() - this.#heard_ms;
+    if (unheard_ms > STALE_MS) return ["stale", `Nothing heard for ${span(unheard_ms)}: what stands here is old.`];
+    if (alive === false) return ["stale", `What stands here is old: ${reason ?? "it makes no progress"}.`];
+    if (this.#cycle?.fault) return ["fault", `The fallback decides: ${plain(this.#cycle.fault)}`];
+    if ((number(level) ?? 0) > 0) return ["degraded", `Degraded to level ${plain(level)} to hold its deadline.`];
+    return ["running", ""];
   }
 
   /** @returns {[string, string, string][]} */
@@ -163,9 +149,10 @@ class Tile {
     const rate = number(s.rate_hz);
     const target = number(s.target_rate_hz);
     const deadline_s = number(s.deadline_s);
+    const age_ms = number(this.#cycle?.age_ms);
     return [
       ["Rate", rate === null ? "–" : `${significant(rate)} Hz`, target ? `of ${significant(target)} Hz` : ""],
-      ["Age of data", microseconds(s.age_us?.p50), `p99 ${microseconds(s.age_us?.p99)}`],
+      ["Age of data", microseconds(age_ms === null ? s.age_us?.p50 : age_ms * 1e3), `p99 ${microseconds(s.age_us?.p99)}`],
       ["Lateness", microseconds(s.lateness_us?.p50), `p99 ${microseconds(s.lateness_us?.p99)}`],
       ["Duration", microseconds(s.duration_us?.p50), deadline_s === null ? "" : `of ${microseconds(deadline_s * 1e6)}`],
       ["Missed", plain(s.missed_releases ?? 0), `${plain(s.overruns ?? 0)} overran`],

@@ -25,7 +25,7 @@ const stream = new Stream({
   onOpen: () => alerts.load(),
   onEvent: ({ type, data }) => {
     if (type === "alert") alerts.take(data);
-    else if (type === "reset") stream.start(); // what was missed is gone: load anew what stands
+    else if (type === "reset") alerts.load().catch(() => stream.start()); // what was missed is no longer there
   },
   onState: () => showConnection(),
 });
@@ -64,6 +64,7 @@ function show() {
   byId("sign-in").hidden = signedIn;
   byId("content").hidden = !signedIn;
   byId("sign-out").hidden = !canLeave;
+  byId("session-ended").hidden = !session.ended;
   setText(byId("who"), signedIn ? [name, role].filter(Boolean).join(", ") : "");
   if (!signedIn) {
     for (const part of [stream, topics, loops]) part.stop();

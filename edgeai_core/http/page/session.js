@@ -22,6 +22,8 @@ export class Refused extends Error {
 export class Session extends EventTarget {
   /** @type {Who} */
   who = { role: null, name: null, signedIn: false, canLeave: false };
+  /** The device has ended the session; nobody here asked for it. */
+  ended = false;
   #clock;
   #asked = false;
 
@@ -46,7 +48,10 @@ export class Session extends EventTarget {
     const response = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options });
     this.#clock.hear(response.headers.get("Date"));
     if (response.ok) return response;
-    if (response.status === 401 && this.who.signedIn) this.#become({});
+    if (response.status === 401 && this.who.signedIn) {
+      this.ended = true;
+      this.#become({});
+    }
     throw new Refused(response.status, await problem(response));
   }
 
@@ -69,6 +74,7 @@ export class Session extends EventTarget {
   async signIn(token) {
     const body = JSON.stringify({ token });
     await this.fetch("/v1/session", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    this.ended = false;
     await this.refresh();
   }
 

@@ -1,5 +1,7 @@
 /** A server-sent event stream that knows how it stands: it notices silence, comes back, and goes on where it was. */
 
+import { reason } from "./session.js";
+
 const SILENCE_MS = 40_000; // the device sends a comment every 15 s
 const FIRST_DELAY_MS = 500;
 const LAST_DELAY_MS = 15_000;
@@ -13,8 +15,8 @@ const MAX_BUFFERED = 4 * 1024 * 1024;
  */
 
 /**
- * How a stream stands. `lost` carries when it will be tried again (by performance.now) and when it was last heard.
- * @typedef {{is: "off" | "connecting" | "open" | "refused"} | {is: "lost", retry_ms: number}} StreamState
+ * How a stream stands. `lost` carries when it will be tried again (by performance.now) and why it was lost.
+ * @typedef {{is: "off" | "connecting" | "open" | "refused"} | {is: "lost", retry_ms: number, why: string}} StreamState
  */
 
 /**
@@ -61,7 +63,7 @@ export class Stream {
     const abort = new AbortController();
     this.#abort = abort;
     if (this.state.is !== "lost") this.#become({ is: "connecting" });
-    const alive = new Watchdog(SILENCE_MS, () => abort.abort());
+    const alive = new Watchdog(SILENCE_MS, () => abort.abort(new TypeError("silence")));
     try {
       /** @type {Record<string, string>} */
       const headers = { Accept: "text/event-stream" };
@@ -76,7 +78,7 @@ export class Stream {
       if (this.#abort !== abort) return; // stopped or started anew by us
       const status = /** @type {{status?: number}} */ (error).status;
       if (status === 401 || status === 403) this.#become({ is: "refused" });
-      else this.#retry();
+      else this.#retry(reason(error));
     } finally {
       alive.stop();
       abort.abort();
@@ -105,10 +107,11 @@ export class Stream {
     alive.feed();
   }
 
-  #retry() {
+  /** @param {string} why */
+  #retry(why) {
     const wait_ms = this.#delay_ms * (0.75 + Math.random() / 2); // many screens must not come back at once
     this.#delay_ms = Math.min(LAST_DELAY_MS, this.#delay_ms * 2);
-    this.#become({ is: "lost", retry_ms: performance.now() + wait_ms });
+    this.#become({ is: "lost", retry_ms: performance.now() + wait_ms, why });
     this.#timer = setTimeout(() => this.#connect(), wait_ms);
   }
 

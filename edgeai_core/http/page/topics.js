@@ -19,7 +19,7 @@ export class Topics {
       path: () => `/v1/live/stream?${new URLSearchParams([...this.#callbacks.keys()].map((topic) => ["topics", topic]))}`,
       fetch: (path, options) => session.fetch(path, options),
       onOpen: () => {},
-      onEvent: ({ data }) => this.#hand(data),
+      onEvent: ({ type, data }) => type === "live" && this.#hand(data),
       onState,
     });
     document.addEventListener("visibilitychange", () => this.#connect());

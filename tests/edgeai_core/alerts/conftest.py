@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from edgeai_core.alerts.journal import Journal
 from edgeai_core.alerts.lifecycle import Change
@@ -17,6 +18,9 @@ from edgeai_core.alerts.walltime import Moment
 from edgeai_core.decision import Condition, Decision, Priority
 from edgeai_core.loop.cycle import Cycle, Fault
 from edgeai_core.loop.snapshot import Snapshot
+
+settings.register_profile("unhurried", deadline=None)  # no property depends on the machine's speed
+settings.load_profile("unhurried")
 
 _START_NS = 1_764_000_000_000_000_000
 
@@ -40,7 +44,9 @@ def moment() -> Callable[[float], Moment]:
 
 @pytest.fixture
 def condition() -> Callable[..., Condition]:
-    def make(code: str = "VF", subject: str = "patient-1", priority: str = "high", **evidence: object) -> Condition:
+    def make(
+        code: str = "VF", subject: str = "patient-1", priority: str = "high", **evidence: object
+    ) -> Condition:
         return Condition(code, subject, Priority(priority), f"{code} of {subject}", evidence)
 
     return make
@@ -62,7 +68,14 @@ def change(condition: Callable[..., Condition], moment: Callable[[float], Moment
     ) -> Change:
         said = condition(code, subject, priority, **evidence)
         return Change(
-            holds, "healthcare", "ecg", said, moment(at_s), f"id-{next(numbers)}", by="healthcare.ecg", latched=latched
+            holds,
+            "healthcare",
+            "ecg",
+            said,
+            moment(at_s),
+            f"id-{next(numbers)}",
+            by="healthcare.ecg",
+            latched=latched,
         )
 
     return make

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeai_core.alerts.alert import Alert, AlertState
-from edgeai_core.alerts.lifecycle import Change, Watch, acknowledge, due_ns, merge, observe, transition
+from edgeai_core.alerts.lifecycle import Change, Key, Watch, acknowledge, due_ns, merge, observe, transition
 from edgeai_core.alerts.walltime import Moment
 from edgeai_core.decision import Condition, Priority, Rule
 
@@ -30,7 +29,9 @@ _conditions = st.lists(
 _rules = st.fixed_dictionaries(
     {},
     optional={
-        code: st.builds(Rule, raise_after_s=st.integers(0, 4), clear_after_s=st.integers(0, 4), latched=st.booleans())
+        code: st.builds(
+            Rule, raise_after_s=st.integers(0, 4), clear_after_s=st.integers(0, 4), latched=st.booleans()
+        )
         for code in ("VF", "LEAD_OFF")
     },
 )
@@ -53,7 +54,9 @@ def watch_all(
     return seen
 
 
-def change(holds: bool, condition: Condition = VF, at_s: int = 0, alert_id: str = "a", latched: bool = False) -> Change:
+def change(
+    holds: bool, condition: Condition = VF, at_s: int = 0, alert_id: str = "a", latched: bool = False
+) -> Change:
     moment = Moment(1_764_000_000_000_000_000 + at_s * 1_000_000_000, at_s, "boot-1", True)
     return Change(holds, "healthcare", "ecg", condition, moment, alert_id, "healthcare.ecg", latched)
 
@@ -90,7 +93,9 @@ def test_time_in_which_nobody_could_tell_does_not_count_towards_clearing() -> No
 
 
 @given(st.lists(st.integers(0, 4), max_size=30), st.integers(1, 5))
-def test_one_incident_is_one_alert_whatever_the_flicker_within_the_delay(gaps_s: list[int], delay_s: int) -> None:
+def test_one_incident_is_one_alert_whatever_the_flicker_within_the_delay(
+    gaps_s: list[int], delay_s: int
+) -> None:
     looks: list[Any] = [(1, (VF,))]
     for gap_s in gaps_s:
         looks += [(0, ()), (min(gap_s, delay_s - 1), ()), (0, (VF,))]
@@ -98,7 +103,9 @@ def test_one_incident_is_one_alert_whatever_the_flicker_within_the_delay(gaps_s:
 
 
 @given(_looks, _rules, st.lists(st.integers(0, 100), max_size=20))
-def test_cannot_tell_raises_and_clears_nothing(looks: list[Any], rules: dict[str, Rule], steps_s: list[int]) -> None:
+def test_cannot_tell_raises_and_clears_nothing(
+    looks: list[Any], rules: dict[str, Rule], steps_s: list[int]
+) -> None:
     watches: Any = {}
     now_s = 0
     for step_s, conditions in looks:
@@ -213,7 +220,9 @@ def test_an_alert_that_came_and_went_unseen_can_still_be_acknowledged_once() -> 
     assert acknowledge(seen, "doctor", "t10") is None
 
 
-_steps = st.lists(st.tuples(st.sampled_from(["holds", "gone", "ack"]), st.sampled_from(list(Priority))), max_size=30)
+_steps = st.lists(
+    st.tuples(st.sampled_from(["holds", "gone", "ack"]), st.sampled_from(list(Priority))), max_size=30
+)
 
 
 @given(_steps)
@@ -279,8 +288,7 @@ def test_an_alert_always_has_a_title(title: str) -> None:
     assert alert.title == (title or "Lead off")
 
 
-def test_a_watch_made_by_hand_stands(change: Callable[..., Change]) -> None:
-    """The journal's active alerts are adopted as standing watches: gone, they end; there, nothing begins."""
-    standing = {("VF", "patient-1"): Watch(VF, 0, standing=True)}
-    assert observe(standing, (VF,), {}, 10).began == ()  # type: ignore[arg-type]
-    assert observe(standing, (), {}, 10).ended == (VF,)  # type: ignore[arg-type]
+def test_an_adopted_alert_goes_on_without_a_second_begin_and_ends_when_its_condition_is_gone() -> None:
+    standing = {Key("VF", "patient-1"): Watch(VF, 0, standing=True)}
+    assert observe(standing, (VF,), {}, 10).began == ()
+    assert observe(standing, (), {}, 10).ended == (VF,)

@@ -72,7 +72,13 @@ def test_scores_without_any_spread_give_the_share_of_positives() -> None:
     assert found.probability(7.0) == pytest.approx(0.25, abs=0.01)
 
 
+def test_few_samples_are_drawn_in_as_platt_says() -> None:
+    found = fit_platt([7.0, 7.0, 7.0, 7.0], [0, 1, 1, 1])
+    assert found.probability(7.0) == pytest.approx((1 / 3 + 3 * 4 / 5) / 4, abs=1e-6)
+
+
 def test_a_probability_does_not_overflow() -> None:
+    assert softmax([[1000.0, 0.0, -1e6]]).tolist() == [[1.0, 0.0, 0.0]]
     assert Platt(1.0, 0.0).probability([-1e6, 0.0, 1e6]).tolist() == [0.0, 0.5, 1.0]
 
 

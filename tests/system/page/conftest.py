@@ -201,10 +201,11 @@ class Page:
         """Return the visible text of the first element that matches."""
         return str(self.evaluate(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 
-    def press(self, key: str, code: int = 0) -> None:
-        """Press and release a key, by its name in the DOM; keys with a text also type it."""
-        text = {"Enter": "\r", " ": " "}.get(key, key if len(key) == 1 else "")
-        what: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": code or _KEY_CODES.get(key, ord(key[0].upper()))}
+    def press(self, key: str) -> None:
+        """Press and release a key, by its name in the DOM."""
+        text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
+        code = _KEY_CODES.get(key, ord(key[0].upper()))
+        what: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **what)
         self.call("Input.dispatchKeyEvent", type="keyUp", **what)
 
@@ -221,7 +222,7 @@ class Page:
         self._browser.call("Target.closeTarget", {"targetId": self._target})
 
 
-_KEY_CODES = {"Enter": 13, "Tab": 9, "Escape": 27, " ": 32, "ArrowUp": 38, "ArrowDown": 40, "F2": 113}
+_KEY_CODES = {"Tab": 9, "Enter": 13, "ArrowDown": 40, "F2": 113}
 
 
 @pytest.fixture(scope="session")

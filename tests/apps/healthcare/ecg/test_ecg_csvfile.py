@@ -49,6 +49,14 @@ def test_empty_cells_and_nan_are_values_the_device_did_not_give(tmp_path: Path) 
     np.testing.assert_allclose(read(path), [[0.1, np.nan], [np.nan, np.nan], [0.3, 0.4]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("simulated", [True, False])
+def test_a_made_recording_says_that_it_is_made(tmp_path: Path, simulated: bool) -> None:
+    write_csv(tmp_path / "a.csv", np.zeros((3, 1)), 250.0, ["II"], simulated=simulated)
+    recording = open_csv(tmp_path / "a.csv")
+    assert recording.simulated is simulated
+    recording.close()
+
+
 def test_remarks_windows_line_ends_and_a_byte_order_mark_do_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(

@@ -1,0 +1,250 @@
+"""Evaluation on WFDB records: the model that ships, or networks and beat scorers trained anew on other patients."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from apps.healthcare.ecg.analysis import EcgAnalyzer, Settings
+from apps.healthcare.ecg.annotations import Header, Labels, read_signal
+from apps.healthcare.ecg.beat_scorer import SHIPPED, BeatScorer
+from apps.healthcare.ecg.beat_scoring import BeatCounts, beat_figures, count_beats
+from apps.healthcare.ecg.beats import QrsDetector
+from apps.healthcare.ecg.decide import EcgOutput, Limits
+from apps.healthcare.ecg.episode_figures import Outcome, episode_figures, episode_rows
+from apps.healthcare.ecg.episodes import alerts_of
+from apps.healthcare.ecg.rhythm import Reading, RhythmClassifier
+from apps.healthcare.ecg.scores import Scores, score
+from apps.healthcare.ecg.sources import EcgChunk
+from apps.healthcare.ecg.window_figures import window_figures, window_rows
+from apps.healthcare.ecg.windows import KINDS, Record, load_records
+from edgeai_core.app import Progress
+from edgeai_core.decision import Decision
+from edgeai_core.metrics.evaluation import DataRef, Evaluation, Figure, ModelRef
+from edgeai_core.runners.onnx import OnnxRunner
+
+MODEL = Path(__file__).parent / "models" / "rhythm.onnx"
+
+TASK = "healthcare.ecg"
+
+LICENCES = {
+    "mitdb": ("MIT-BIH Arrhythmia Database 1.0.0", "ODC-By 1.0"),
+    "vfdb": ("MIT-BIH Malignant Ventricular Ectopy Database 1.0.0", "ODC-By 1.0"),
+}
+"""What is known of databases by the usual name of their folder."""
+
+_BLOCK_S = 60.0
+
+
+class EvaluateOptions(BaseModel):
+    """What to evaluate, and on what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: list[Path] = Field(min_length=1, description="folder of WFDB records; may be given several times")
+    cross_validate: bool = Field(
+        False, description="train anew, patient-wise, instead of judging the model that ships"
+    )
+    model: Path | None = Field(
+        None, description="another rhythm model (.onnx with its card); none: the one that ships"
+    )
+    folds: int = Field(5, ge=2, le=20, description="parts of a cross-validation")
+    epochs: int = Field(10, ge=1, le=200, description="of each training in a cross-validation")
+    seed: int = Field(0, ge=0, description="of splits, weights and drawing")
+    threads: int = Field(2, ge=1, le=64, description="processor cores to use")
+    leaky: bool = Field(
+        True, description="in a cross-validation, also print what windows drawn at random would have given"
+    )
+    tick_s: float = Field(
+        0.5, gt=0, le=0.5, description="the analysis decides so often; 0.1 is what the loop does"
+    )
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some records, and the model and scorer files that judge them: the shipped ones, or a fold's."""
+
+    records: Sequence[Record]
+    model: Path
+    scorer: Path
+
+
+def evaluate(options: EvaluateOptions, progress: Progress) -> Evaluation:
+    """Judge windows, episodes, alerts and beats; what the data cannot tell is a figure without a value that says why."""
+    records = load_records(options.data, progress)
+    with _parts(records, options, progress) as (parts, model, extra):
+        figures = _figures(parts, options, progress)
+    windows, rows = figures
+    return Evaluation(TASK, model, data_refs(records), {**windows, **extra}, rows)
+
+
+def data_refs(records: Sequence[Record]) -> tuple[DataRef, ...]:
+    """Say what the data are, by folder."""
+    refs = []
+    for folder in dict.fromkeys(record.folder for record in records):
+        own = [record for record in records if record.folder == folder]
+        name, licence = LICENCES.get(folder, (folder, "not stated"))
+        refs.append(
+            DataRef(
+                name,
+                licence,
+                {
+                    "records": len(own),
+                    "patients": len({record.patient for record in own}),
+                    "seconds": round(sum(record.header.duration_s for record in own)),
+                    "records_with_rhythm_labels": sum(r.labels.rhythms_from == "rhythm labels" for r in own),
+                    "records_with_beats": sum(r.labels.beat_s.size > 0 for r in own),
+                },
+            )
+        )
+    return tuple(refs)
+
+
+@contextmanager
+def _parts(
+    records: Sequence[Record], options: EvaluateOptions, progress: Progress
+) -> Iterator[tuple[list[Part], ModelRef, dict[str, Figure]]]:
+    if not options.cross_validate:
+        path = options.model or MODEL
+        card = OnnxRunner(path).card
+        yield [Part(records, path, SHIPPED)], ModelRef(card.name, card.version, card.digest), {}
+        return
+    from apps.healthcare.ecg.crossfit import (  # torch, only where something is trained
+        cross_fit,
+        leaky_figures,
+    )
+
+    with TemporaryDirectory(prefix="edgeai-ecg-") as folder:
+        how: Any = {
+            "epochs": options.epochs,
+            "seed": options.seed,
+            "threads": options.threads,
+            "progress": progress,
+        }
+        fitted = cross_fit(records, Path(folder), folds=options.folds, **how)
+        parts = [Part(each.records, each.model, each.scorer or SHIPPED) for each in fitted]
+        extra = leaky_figures(records, Path(folder), **how) if options.leaky else {}
+        yield parts, ModelRef("ecg-rhythm", f"trained anew, {options.folds} folds by patient"), extra
+
+
+def _figures(
+    parts: Sequence[Part], options: EvaluateOptions, progress: Progress
+) -> tuple[dict[str, Figure], tuple[Mapping[str, object], ...]]:
+    scores: list[tuple[Scores, Mapping[str, Reading]]] = []
+    for part in parts:
+        runner = OnnxRunner(part.model)
+        readings = RhythmClassifier(runner).readings
+        for record in part.records:
+            progress("judging windows", len(scores), sum(len(each.records) for each in parts))
+            if (record.kinds != KINDS.index("unlabelled")).any():
+                scores.append((score(runner, record), readings))
+    figures = window_figures(scores)
+    jobs = [
+        _Job(record.header, record.labels, record.patient, part.model, part.scorer, options.tick_s)
+        for part in parts
+        for record in part.records
+    ]
+    outcomes = _in_parallel(_analyse, jobs, options.threads, progress)
+    figures |= episode_figures([outcome for outcome, _ in outcomes])
+    counts = [beats for _, beats in outcomes if beats is not None]
+    figures |= beat_figures(counts)
+    rows = [*window_rows(scores), *episode_rows([outcome for outcome, _ in outcomes]), *_beat_rows(counts)]
+    return figures, tuple(rows)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a worker needs to analyse one record."""
+
+    header: Header
+    labels: Labels
+    patient: str
+    model: Path
+    scorer: Path
+    tick_s: float
+
+
+def _in_parallel(
+    work: Callable[[_Job], tuple[Outcome, BeatCounts | None]],
+    jobs: Sequence[_Job],
+    workers: int,
+    progress: Progress,
+) -> list[tuple[Outcome, BeatCounts | None]]:
+    label = "analysing records"
+    results = []
+    if workers == 1 or len(jobs) == 1:
+        for i, job in enumerate(jobs):
+            progress(label, i, len(jobs))
+            results.append(work(job))
+    else:
+        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+            for i, result in enumerate(pool.map(work, jobs)):
+                progress(label, i, len(jobs))
+                results.append(result)
+    progress(label, len(jobs), len(jobs))
+    return results
+
+
+def _analyse(job: _Job) -> tuple[Outcome, BeatCounts | None]:
+    """Run what ships over one record, block by block, and the beat detector over its first lead."""
+    classifier = RhythmClassifier(OnnxRunner(job.model))
+    scorer = BeatScorer.load(job.scorer)
+    analyzer = EcgAnalyzer(classifier, Settings(job.patient, limits=Limits(), tick_s=job.tick_s), scorer)
+    header = job.header
+    names = tuple(f"{i} {header.leads[column]}" for i, column in enumerate(header.ecg_leads))
+    detector = QrsDetector(header.rate_hz, scorer)
+    beats: list[NDArray[np.float64]] = []
+
+    seconds = 0.0
+
+    def decisions() -> Iterator[Decision[EcgOutput]]:
+        nonlocal seconds
+        for first, block in _blocks(header):
+            if job.labels.beat_s.size:
+                started = time.process_time()
+                beats.append(detector.push(block[:, 0]).times_s)
+                seconds += time.process_time() - started
+            yield from analyzer.push(EcgChunk(block, header.rate_hz, names, first, header.name))
+
+    alerts = alerts_of(decisions())
+    outcome = Outcome(
+        job.patient, header.name, header.path.parent.name, header.duration_s, job.labels, tuple(alerts)
+    )
+    if not job.labels.beat_s.size:
+        return outcome, None
+    beats.append(detector.flush().times_s)
+    detected = np.concatenate(beats)
+    return outcome, count_beats(
+        job.patient, header.name, job.labels.beat_s, detected, job.labels.flutter, seconds
+    )
+
+
+def _blocks(header: Header) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    count, size = round(header.duration_s * header.rate_hz), round(_BLOCK_S * header.rate_hz)
+    for first in range(0, count, size):
+        yield first, read_signal(header, first, min(first + size, count))
+
+
+def _beat_rows(counts: Sequence[BeatCounts]) -> list[dict[str, object]]:
+    return [
+        {
+            "record": each.name,
+            "beats": each.found + each.missed,
+            "beats_missed": each.missed,
+            "beats_false": each.false,
+            "qrs_f1": each.f1,
+            "qrs_seconds": each.seconds,
+        }
+        for each in counts
+    ]

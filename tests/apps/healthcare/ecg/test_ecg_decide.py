@@ -1,0 +1,267 @@
+"""Belief -> decision, limit by limit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apps.healthcare.ecg.decide import ACTION, Code, Limits, Subject, decide, rate_bpm
+from apps.healthcare.ecg.fuse import Belief
+from edgeai_core.decision import Priority
+
+LIMITS = Limits()
+SUBJECT = Subject("bed-4", ("II", "V1"))
+NOTHING: frozenset[Code] = frozenset()
+VF, VT = Code.VENTRICULAR_FIBRILLATION, Code.VENTRICULAR_TACHYCARDIA
+SLOW, FAST = Code.EXTREME_BRADYCARDIA, Code.EXTREME_TACHYCARDIA
+
+
+def rr(rate_bpm: float, intervals: int = 20) -> tuple[float, ...]:
+    return (60.0 / rate_bpm,) * intervals
+
+
+WELL = Belief(
+    time_s=60.0,
+    connected=(True, True),
+    quality=0.9,
+    amplitude_mv=1.2,
+    ventricular=0.02,
+    fibrillation=0.0,
+    readable=True,
+    rr_s=rr(70.0),
+    beat_score=0.97,
+    pause_s=0.1,
+    heart_rate_bpm=70.0,
+)
+
+
+def codes(
+    belief: Belief, standing: frozenset[Code] | None = NOTHING, limits: Limits = LIMITS
+) -> list[str] | None:
+    conditions = decide(belief, standing, limits, SUBJECT).conditions
+    return None if conditions is None else [each.code for each in conditions]
+
+
+def test_a_heart_that_is_well_is_normal_and_raises_nothing() -> None:
+    decision = decide(WELL, NOTHING, LIMITS, SUBJECT)
+    assert decision.conditions == ()
+    output = decision.output
+    assert (output.status, output.condition, output.confidence, output.action) == ("NORMAL", "", None, "")
+    assert (output.patient, output.heart_rate_bpm, output.leads_off) == ("bed-4", 70.0, ())
+
+
+@pytest.mark.parametrize(
+    ("belief", "code"),
+    [
+        (replace(WELL, ventricular=0.97, fibrillation=0.9), VF),
+        (replace(WELL, ventricular=0.97, fibrillation=0.1, rr_s=rr(180.0)), VT),
+        (replace(WELL, pause_s=4.0, amplitude_mv=0.05), Code.ASYSTOLE),
+        (replace(WELL, rr_s=rr(35.0)), SLOW),
+        (replace(WELL, rr_s=rr(150.0)), FAST),
+    ],
+)
+def test_every_critical_rhythm_asks_for_help_at_once_with_high_priority(belief: Belief, code: Code) -> None:
+    decision = decide(belief, NOTHING, LIMITS, SUBJECT)
+    assert decision.conditions is not None
+    (condition,) = decision.conditions
+    assert (condition.code, condition.subject, condition.priority) == (code, "bed-4", Priority.HIGH)
+    output = decision.output
+    assert (output.status, output.condition, output.action) == ("CRITICAL", code, ACTION)
+    assert ACTION == "IMMEDIATE_MEDICAL_ATTENTION"
+    assert output.confidence is not None
+    assert 0.9 < output.confidence <= 1.0
+    assert condition.title
+    assert condition.evidence["confidence"] == pytest.approx(output.confidence, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("inside", "beyond"),
+    [
+        ({"ventricular": 0.4999, "fibrillation": 1.0}, {"ventricular": 0.5, "fibrillation": 1.0}),
+        ({"pause_s": 3.99, "amplitude_mv": 0.1}, {"pause_s": 4.0, "amplitude_mv": 0.1}),
+        ({"rr_s": rr(40.0)}, {"rr_s": rr(39.9)}),
+        ({"rr_s": rr(140.0)}, {"rr_s": rr(140.1)}),
+        ({"rr_s": rr(30.0, 3)}, {"rr_s": rr(30.0, 4)}),
+        ({"rr_s": rr(200.0, 15)}, {"rr_s": rr(200.0, 16)}),
+    ],
+)
+def test_each_limit_is_where_it_is_said_to_be(inside: dict[str, object], beyond: dict[str, object]) -> None:
+    limits = Limits(ventricular=0.5, ventricular_over=0.3)
+    assert codes(replace(WELL, **inside), limits=limits) == []
+    assert len(codes(replace(WELL, **beyond), limits=limits) or []) == 1
+
+
+def test_a_ventricular_rhythm_holds_until_it_is_clearly_over() -> None:
+    limits = Limits(ventricular=0.5, ventricular_over=0.3)
+    between = replace(WELL, ventricular=0.4, fibrillation=1.0)
+    assert codes(between, NOTHING, limits) == []
+    assert codes(between, frozenset({VF}), limits) == [VF]
+    assert codes(replace(between, ventricular=0.29), frozenset({VF}), limits) == []
+
+
+def test_vt_that_becomes_vf_is_vf_from_then_on() -> None:
+    vt = replace(WELL, ventricular=0.9, fibrillation=0.2, rr_s=rr(180.0))
+    vf = replace(vt, fibrillation=0.8)
+    assert codes(vt) == [VT]
+    assert codes(vf, frozenset({VT})) == [VF]
+    assert codes(vt, frozenset({VF})) == [VF]
+
+
+def test_a_wide_rhythm_below_the_rate_of_vt_is_not_vt() -> None:
+    slow = replace(WELL, ventricular=0.9, fibrillation=0.1, rr_s=rr(LIMITS.vt_bpm - 1))
+    assert codes(slow) == []
+    assert codes(replace(slow, rr_s=rr(LIMITS.vt_bpm))) == [VT]
+    assert codes(replace(slow, rr_s=())) == [VT]
+    assert codes(replace(slow, fibrillation=0.6)) == [VF]
+
+
+def test_a_line_with_almost_no_voltage_is_not_fibrillation() -> None:
+    faint = replace(WELL, ventricular=0.99, fibrillation=1.0, amplitude_mv=0.09, pause_s=5.0)
+    assert codes(faint) == [Code.ASYSTOLE]
+    assert codes(replace(faint, amplitude_mv=0.1)) == [VF]
+
+
+def test_no_beats_in_a_large_signal_is_not_asystole_but_cannot_be_told() -> None:
+    unseen = replace(WELL, pause_s=6.0, amplitude_mv=1.0)
+    assert codes(unseen) == []
+    assert decide(unseen, NOTHING, LIMITS, SUBJECT).output.status == "CANNOT_TELL"
+    assert codes(unseen, frozenset({Code.ASYSTOLE})) == [Code.ASYSTOLE]
+
+
+def test_the_intervals_before_an_asystole_are_no_slow_rate_after_it() -> None:
+    after = replace(WELL, rr_s=(*rr(70.0), 8.0, *rr(70.0, 3)))
+    assert codes(after) == []
+    assert codes(replace(after, rr_s=(*rr(70.0), 8.0, *rr(35.0, 4)))) == [SLOW]
+
+
+@pytest.mark.parametrize(
+    ("code", "still", "over"), [(SLOW, rr(41.9), rr(42.0)), (FAST, rr(133.1), rr(132.9))]
+)
+def test_a_rate_alarm_ends_when_the_rate_is_well_inside(
+    code: Code, still: tuple[float, ...], over: tuple[float, ...]
+) -> None:
+    assert codes(replace(WELL, rr_s=still), frozenset({code})) == [code]
+    assert codes(replace(WELL, rr_s=over), frozenset({code})) == []
+
+
+def test_in_noise_what_stands_stands_and_nothing_new_is_raised() -> None:
+    noise = replace(WELL, readable=False, rr_s=rr(180.0), pause_s=5.0, amplitude_mv=0.1)
+    assert codes(noise) == []
+    assert codes(noise, frozenset({SLOW})) == [SLOW]
+    output = decide(noise, frozenset({SLOW}), LIMITS, SUBJECT).output
+    assert (output.status, output.condition, output.confidence) == ("CRITICAL", SLOW, None)
+    assert decide(noise, NOTHING, LIMITS, SUBJECT).output.status == "CANNOT_TELL"
+
+
+def test_certain_fibrillation_is_told_even_where_noise_is_likely() -> None:
+    assert codes(replace(WELL, readable=False, ventricular=0.95, fibrillation=1.0)) == [VF]
+
+
+LOST = replace(
+    WELL, connected=(False, False), quality=0.0, amplitude_mv=None, ventricular=None, fibrillation=None,
+    readable=False, rr_s=(), beat_score=None, pause_s=0.0, heart_rate_bpm=None,
+)  # fmt: skip
+
+
+def test_a_lost_signal_is_an_alert_of_its_own_that_names_the_leads() -> None:
+    decision = decide(LOST, NOTHING, LIMITS, SUBJECT)
+    assert decision.conditions is not None
+    (condition,) = decision.conditions
+    assert (condition.code, condition.priority) == (Code.SIGNAL_LOST, Priority.MEDIUM)
+    assert condition.evidence["leads_off"] == ["II", "V1"]
+    output = decision.output
+    assert (output.status, output.condition, output.action) == ("CANNOT_TELL", Code.SIGNAL_LOST, "")
+
+
+def test_a_lost_signal_does_not_clear_what_stood_before_it() -> None:
+    assert codes(LOST, frozenset({VF})) == [VF, Code.SIGNAL_LOST]
+    assert decide(LOST, frozenset({VF}), LIMITS, SUBJECT).output.condition == VF
+    assert codes(replace(LOST, connected=(True, False)), frozenset({VF, Code.SIGNAL_LOST})) == [VF]
+
+
+def test_one_lead_off_is_told_but_is_no_alert() -> None:
+    decision = decide(replace(WELL, connected=(False, True)), NOTHING, LIMITS, SUBJECT)
+    assert decision.conditions == ()
+    assert decision.output.leads_off == ("II",)
+
+
+def test_before_anything_could_be_judged_nothing_is_cleared() -> None:
+    starting = replace(WELL, ventricular=None, fibrillation=None, readable=False)
+    assert codes(starting, None) is None
+    assert codes(LOST, None) == [Code.SIGNAL_LOST]
+    assert codes(WELL, None) == []
+
+
+def test_a_simulated_patient_is_told_from_a_real_one_in_the_evidence() -> None:
+    belief = replace(WELL, rr_s=rr(30.0))
+    for simulated in (False, True):
+        decision = decide(belief, NOTHING, LIMITS, replace(SUBJECT, simulated=simulated))
+        assert decision.conditions is not None
+        assert ("simulated" in decision.conditions[0].evidence) is simulated
+        assert decision.output.simulated is simulated
+
+
+@given(
+    ventricular=st.floats(0, 1),
+    fibrillation=st.floats(0, 1),
+    amplitude_mv=st.floats(0, 5),
+    readable=st.booleans(),
+    rr_s=st.lists(st.floats(0.2, 8.0), max_size=32),
+    pause_s=st.floats(0, 20),
+    standing=st.sets(st.sampled_from(list(Code))),
+)
+def test_at_most_one_rhythm_is_found_and_critical_means_one_holds(
+    ventricular: float,
+    fibrillation: float,
+    amplitude_mv: float,
+    readable: bool,
+    rr_s: list[float],
+    pause_s: float,
+    standing: set[Code],
+) -> None:
+    belief = replace(
+        WELL, ventricular=ventricular, fibrillation=fibrillation, amplitude_mv=amplitude_mv, readable=readable,
+        rr_s=tuple(rr_s), pause_s=pause_s,
+    )  # fmt: skip
+    decision = decide(belief, frozenset(standing), LIMITS, SUBJECT)
+    assert decision.conditions is not None
+    found = {each.code for each in decision.conditions}
+    assert len(found - standing) <= 1
+    assert (decision.output.status == "CRITICAL") == bool(found - {Code.SIGNAL_LOST})
+    assert (decision.output.condition in found) == bool(found)
+
+
+@given(st.lists(st.floats(0.2, 3.0), min_size=1, max_size=40), st.integers(2, 40))
+def test_a_rate_lies_between_its_fastest_and_its_slowest_interval(rr_s: list[float], beats: int) -> None:
+    rate = rate_bpm(rr_s, beats)
+    if len(rr_s) < beats - 1:
+        assert rate is None
+    else:
+        used = rr_s[len(rr_s) - beats + 1 :]
+        assert rate is not None
+        assert 60 / max(used) - 1e-6 <= rate <= 60 / min(used) + 1e-6
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ventricular": 0.2, "ventricular_over": 0.3},
+        {"ventricular": 1.0},
+        {"ventricular_over": 0.0},
+        {"bradycardia_bpm": 140.0},
+        {"bradycardia_bpm": 0.0},
+        {"bradycardia_beats": 1},
+        {"tachycardia_beats": 40},
+        {"asystole_s": 0.5},
+        {"asystole_mv": 0.0},
+        {"fibrillation_mv": -0.1},
+        {"vt_bpm": 0.0},
+        {"rate_margin": 0.5},
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"must|is a|at least|taken"):
+        Limits(**wrong)  # type: ignore[arg-type]
