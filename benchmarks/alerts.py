@@ -10,11 +10,13 @@ import argparse
 import json
 import multiprocessing
 import os
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="on the disk to measure; default: the temporary folder")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    sys.setswitchinterval(0.0002)  # as every loop's process does
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         rows = [
@@ -78,11 +81,12 @@ def in_the_loop(path: Path, samples: int) -> list[Row]:
     sink.flush(30)
     sink.put(_cycle(standing, 2))
     unchanged = [_cycle((_condition(0), _condition(1)), number) for number in range(samples * 10)]
-    unchanged_ns = [_took_ns(lambda cycle=cycle: sink.put(cycle)) for cycle in unchanged]
+    unchanged_ns = [_took_ns(partial(sink.put, cycle)) for cycle in unchanged]
     changed_ns = []
     for number in range(samples):
         cycle = _cycle((_condition(number + 10),), number)  # one begins, one ends
-        changed_ns.append(_took_ns(lambda cycle=cycle: sink.put(cycle)))
+        changed_ns.append(_took_ns(partial(sink.put, cycle)))
+        time.sleep(0.005)  # a loop's own pause
     sink.flush(60)
     sink.close()
     return [
@@ -118,7 +122,7 @@ def decision_to_commit(path: Path, samples: int) -> Row:
     durations_ns = []
     for number in range(samples):
         committed.clear()
-        cycle = _cycle((*(_condition(each) for each in range(number + 1)),), number)
+        cycle = _cycle((_condition(number),), number)  # one begins, the one before ends
         start_ns = time.perf_counter_ns()
         sink.put(cycle)
         if not committed.wait(30):
@@ -169,7 +173,7 @@ def large_journal(path: Path, alerts: int) -> list[Row]:
         opening_ns.append(_took_ns(lambda: Journal(path, device="bench").close()))
     journal = Journal(path, device="bench", read_only=True)
     cursors = np.random.default_rng(0).integers(1, alerts + 1, 200).tolist()
-    paging_ns = [_took_ns(lambda cursor=cursor: journal.alerts(before=cursor)) for cursor in cursors]
+    paging_ns = [_took_ns(partial(journal.alerts, before=cursor)) for cursor in cursors]
     polling_ns = [_took_ns(journal.last_sequence) for _ in range(1000)]
     journal.close()
     return [
@@ -184,8 +188,7 @@ def _write(writer: int, path: Path, count: int, barrier: Any, out: Any) -> None:
     barrier.wait()
     start_s = time.monotonic()
     durations_ns = [
-        _took_ns(lambda number=number: journal.append([_change(f"{writer}-{number}")]))
-        for number in range(count)
+        _took_ns(partial(journal.append, [_change(f"{writer}-{number}")])) for number in range(count)
     ]
     out.put((start_s, time.monotonic(), durations_ns))
     journal.close()

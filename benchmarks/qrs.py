@@ -1,6 +1,6 @@
 """QRS detection on a folder of WFDB records: ours, causal and in chunks, beside detectors that see a whole record.
 
-    python benchmarks/qrs.py --data DIR [--cross-validate] [--peer sleepecg --peer gqrs] [--json]
+    python -P benchmarks/qrs.py --data DIR [--cross-validate] [--peer sleepecg --peer gqrs] [--json]
 
 The first ECG lead of each record from its first second, ventricular flutter left out, a beat right within 150 ms.
 Accuracy and processor time are measured in the same run; reading the files does not count. With
@@ -141,9 +141,9 @@ def cross_fitted(records: Sequence[Record]) -> dict[str, BeatScorer]:
     patients = sorted({record.patient for record in records})
     examples = {
         record.header.name: beat_examples(
-            read_signal(record.header), record.header.rate_hz, record.labels.beat_s, record.flutter
+            read_signal(record.header), record.header.rate_hz, record.labels.beat_s, record.flutter, seed
         )
-        for record in records
+        for seed, record in enumerate(records)
     }
     scorers = {}
     for fold in range(FOLDS):

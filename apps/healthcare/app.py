@@ -8,7 +8,8 @@ from typing import Any
 
 from apps.healthcare.config import HealthcareConfig
 from apps.healthcare.ecg.loop import MODEL, ecg_loop, ecg_source
-from edgeai_core.app import App, Panel
+from apps.healthcare.ecg.options import EvaluateOptions, TrainOptions
+from edgeai_core.app import App, Panel, Progress, Task
 from edgeai_core.errors import ConfigError
 from edgeai_core.loop.spec import LoopSpec
 
@@ -35,12 +36,36 @@ def inputs(config: HealthcareConfig, paths: Mapping[str, str]) -> HealthcareConf
     return config.model_copy(update={"ecg": ecg})
 
 
+def evaluate_ecg(options: EvaluateOptions, progress: Progress) -> object:
+    """Measure the ECG loop on WFDB records; its libraries are imported only now."""
+    from apps.healthcare.ecg.evaluate import evaluate
+
+    return evaluate(options, progress)
+
+
+def train_ecg(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
+    """Train the ECG loop's models (extra ``train``); its libraries are imported only now."""
+    from apps.healthcare.ecg.train import train
+
+    return train(options, progress)
+
+
 app = App(
     name="healthcare",
     summary="Bedside ECG: rhythms that need a person at once, from electrode to alert",
     config=HealthcareConfig,
     loops=loops,
     inputs=inputs,
+    tasks=(
+        Task(
+            "ecg",
+            "beats, rhythms and alerts on WFDB records",
+            evaluate_ecg,
+            EvaluateOptions,
+            train_ecg,
+            TrainOptions,
+        ),
+    ),
     panels=(Panel("ecg", "ECG", _PAGE / "ecg.js", ("healthcare.ecg/ecg",)),),
     demo={"ecg.repeat": "true"},
     models=(MODEL.with_suffix(".card.toml"),),

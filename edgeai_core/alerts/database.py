@@ -6,15 +6,15 @@ with a sentence that says what to do. A damaged file is never replaced by itself
 
 from __future__ import annotations
 
+import errno
 import os
-import random
 import re
 import sqlite3
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
+from edgeai_core.alerts.lock import WriteLock
 from edgeai_core.alerts.migrations import APPLICATION_ID, MIGRATIONS, migrate, user_version
 from edgeai_core.errors import JournalError
 
@@ -74,52 +74,52 @@ class JournalCorruptError(JournalError):
     """The file is damaged or no journal; it is left as it is."""
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Return a connection in autocommit mode to a checked, migrated journal; make the file where there is none.
+def connect(path: Path, *, read_only: bool = False) -> tuple[sqlite3.Connection, WriteLock | None]:
+    """Return a connection in autocommit mode to a checked, migrated journal, and the lock to write under.
 
-    WAL with ``synchronous=FULL``: a commit that returned is on the disk. Raises JournalError.
+    Makes the file where there is none. WAL with ``synchronous=FULL``: a commit that returned is on the disk.
+    Who only reads gets no lock. Raises JournalError.
     """
     refuse_network(path)
-    with journal_errors(path):
+    with journal_errors(path), ExitStack() as undo:
+        lock = None
         if read_only:
             if not path.exists():
                 raise JournalError(f"no journal at {path}; a loop or `edgeai serve` makes one")
             connection = _connection(f"{path.resolve().as_uri()}?mode=ro")
         else:
             _make_private(path)
+            lock = WriteLock(path.with_name(path.name + "-lock"))
+            undo.callback(lock.close)
             connection = _connection(path.resolve().as_uri())
-        try:
+        undo.callback(connection.close)
+        with lock.hold(BUSY_TIMEOUT_S) if lock else nullcontext():
             _check_identity(connection, path)
             _check_integrity(connection, path)  # before anything is written: a damaged file stays as it is
             if not read_only:
                 _configure(connection, path)
-            before, after = (user_version(connection),) * 2 if read_only else migrate(connection)
-            if before > len(MIGRATIONS):
-                raise JournalError(
-                    f"{path} was written by a newer EdgeAI (version {before}; this one knows {len(MIGRATIONS)});"
-                    " upgrade EdgeAI, or use another state folder"
-                )
-            if after < len(MIGRATIONS):
-                raise JournalError(
-                    f"{path} is of version {after} and opened to read only; start EdgeAI once to upgrade it"
-                )
-        except BaseException:
-            connection.close()
-            raise
-    return connection
+            version = user_version(connection) if read_only else migrate(connection)
+        if version > len(MIGRATIONS):
+            raise JournalError(
+                f"{path} was written by a newer EdgeAI (version {version}; this one knows {len(MIGRATIONS)});"
+                " upgrade EdgeAI, or use another state folder"
+            )
+        if version < len(MIGRATIONS):
+            raise JournalError(
+                f"{path} is of version {version}, opened to read only; start EdgeAI once to upgrade it"
+            )
+        undo.pop_all()
+    return connection, lock
 
 
-def begin(connection: sqlite3.Connection) -> None:
-    """Begin a transaction that writes, waiting up to BUSY_TIMEOUT_S for other processes'.
+def fold_back(connection: sqlite3.Connection, path: Path) -> None:
+    """Fold the write-ahead log back into the file once it is long; call with the write lock held.
 
-    SQLite's own waiting sleeps up to 100 ms between tries and starves beside a busy writer; this one tries about
-    every millisecond.
+    What could not be folded back now stays safe in the log, and is tried again with the next commit.
     """
-    connection.execute("PRAGMA busy_timeout = 0")
-    try:
-        _patiently(connection, "BEGIN IMMEDIATE")
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
+    with suppress(sqlite3.Error, OSError):
+        if path.with_name(path.name + "-wal").stat().st_size > _WAL_LIMIT_BYTES:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
 
 def set_aside(path: Path) -> Path:
@@ -169,9 +169,7 @@ def journal_errors(path: Path) -> Iterator[None]:
         if primary == sqlite3.SQLITE_FULL:
             raise JournalFullError(f"no room to write {path}: free space on its disk") from error
         if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise JournalBusyError(
-                f"{path} was held by another process for more than {BUSY_TIMEOUT_S:g} s; look for one that hangs"
-            ) from error
+            raise JournalBusyError(_held_too_long(path)) from error
         if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise JournalCorruptError(_damaged(path, str(error))) from error
         if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
@@ -179,23 +177,14 @@ def journal_errors(path: Path) -> Iterator[None]:
                 f"cannot write {path} ({error}): check that its folder exists and belongs to this user"
             ) from error
         raise JournalError(f"{path}: {error} ({getattr(error, 'sqlite_errorname', 'unknown')})") from error
+    except TimeoutError as error:
+        raise JournalBusyError(_held_too_long(path)) from error
     except OSError as error:
-        if error.errno == 28:  # ENOSPC
+        if error.errno == errno.ENOSPC:
             raise JournalFullError(f"no room to write {path}: free space on its disk") from error
         raise JournalError(
             f"cannot open {path}: {error.strerror}; choose a folder of your own with --state"
         ) from error
-
-
-def _patiently(connection: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
-    deadline_s = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            return connection.execute(statement)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
-                raise
-            time.sleep(random.uniform(0.0005, 0.0015))  # noqa: S311 - so that two who wait do not keep step
 
 
 def _connection(uri: str) -> sqlite3.Connection:
@@ -213,8 +202,7 @@ def _make_private(path: Path) -> None:
 
 def _configure(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded by a new file only
-    # The switch to WAL does not wait by itself when several processes make the file at once.
-    mode = _patiently(connection, "PRAGMA journal_mode = WAL").fetchone()[0]
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise JournalError(
             f"{path}: this file system cannot hold a write-ahead log; choose a local one with --state"
@@ -222,6 +210,7 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")  # fold_back does it, under the write lock
 
 
 def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
@@ -237,6 +226,10 @@ def _check_integrity(connection: sqlite3.Connection, path: Path) -> None:
     (first,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if first != "ok":
         raise JournalCorruptError(_damaged(path, str(first).replace("\n", " ")))
+
+
+def _held_too_long(path: Path) -> str:
+    return f"{path} was held by another process for more than {BUSY_TIMEOUT_S:g} s; look for one that hangs"
 
 
 def _damaged(path: Path, reason: str) -> str:

@@ -11,12 +11,12 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from edgeai_core.alerts import lifecycle, retention, walltime
+from edgeai_core.alerts import cursors, database, lifecycle, retention, walltime
 from edgeai_core.alerts.alert import (
     Alert,
     AlertEvent,
@@ -26,7 +26,8 @@ from edgeai_core.alerts.alert import (
     encode,
     plain_condition,
 )
-from edgeai_core.alerts.database import begin, connect, journal_errors
+from edgeai_core.alerts.database import connect, fold_back, journal_errors
+from edgeai_core.alerts.filters import choices, iso, where_equal
 from edgeai_core.alerts.lifecycle import Change
 from edgeai_core.alerts.rows import COLUMNS, EVENT_COLUMNS, NAMES, event_from_row, from_row, to_row
 from edgeai_core.decision import Condition, Priority
@@ -74,7 +75,7 @@ class Journal:
         self._max_bytes = max_bytes
         self._on_commit = on_commit
         self._lock = threading.RLock()
-        self._connection = connect(path, read_only=read_only)
+        self._connection, self._write_lock = connect(path, read_only=read_only)
 
     # Writing
 
@@ -86,10 +87,8 @@ class Journal:
         committed with them, and where it had been committed before, all of it is skipped.
         """
         with self._writing() as events:
-            if input is not None:
-                if (committed := self._committed(input[0])) is not None and committed >= input[1]:
-                    return []
-                self._commit_input(*input)
+            if input is not None and not cursors.commit(self._connection, *input):
+                return []
             for change in changes:
                 self._apply(change, events)
         return events
@@ -149,7 +148,7 @@ class Journal:
             deleted += count
             if not count:
                 break
-        with self._lock, journal_errors(self.path):
+        with self._alone():
             if deleted:
                 self._connection.executescript("PRAGMA incremental_vacuum")  # execute() would free one page
             used = retention.used_bytes(self._connection)
@@ -166,7 +165,7 @@ class Journal:
 
     def open_alerts(self, app: str | None = None, loop: str | None = None) -> list[Alert]:
         """Return this device's own alerts that have not cleared, oldest first."""
-        where, values = _where({"app": app, "loop": loop})
+        where, values = where_equal({"app": app, "loop": loop})
         with self._reading() as connection:
             rows = connection.execute(
                 f"SELECT {COLUMNS} FROM alerts WHERE state <> 'cleared' AND received = 0 AND {where}"  # noqa: S608
@@ -198,21 +197,21 @@ class Journal:
         of the page before: what is raised meanwhile never shifts a page. ``limit`` is held to 1..1000.
         Raises InputError for a time, state or priority that is none.
         """
-        where, values = _where(
+        where, values = where_equal(
             {
-                "state": _choices("state", state, AlertState),
+                "state": choices("state", state, AlertState),
                 "active": active,
                 "app": app,
                 "loop": loop,
                 "code": code,
                 "subject": subject,
-                "priority": _choices("priority", priority, Priority),
+                "priority": choices("priority", priority, Priority),
                 "device": device,
             }
         )
         bounds = {
-            "raised_at >= ?": _iso("since", since),
-            "raised_at < ?": _iso("until", until),
+            "raised_at >= ?": iso("since", since),
+            "raised_at < ?": iso("until", until),
             "number < ?": before,
         }
         for clause, bound in bounds.items():
@@ -271,15 +270,7 @@ class Journal:
     def attempt(self, source: str, sequence: int) -> int:
         """Count, durably, that an item of a durable input is handed to a step; return the how-manieth time."""
         with self._writing():
-            self._connection.execute(
-                "INSERT INTO inputs (source, attempted, attempts) VALUES (?, ?, 1) ON CONFLICT (source) DO UPDATE"
-                " SET attempts = iif(attempted = excluded.attempted, attempts + 1, 1), attempted = excluded.attempted",
-                (source, sequence),
-            )
-            row = self._connection.execute(
-                "SELECT attempts FROM inputs WHERE source = ?", (source,)
-            ).fetchone()
-        return int(row[0])
+            return cursors.attempt(self._connection, source, sequence)
 
     def commit_input(self, source: str, sequence: int) -> None:
         """Record that everything of a durable input up to ``sequence`` has been dealt with."""
@@ -287,34 +278,33 @@ class Journal:
 
     def committed(self, source: str) -> int | None:
         """Return the newest committed sequence of a durable input, None before the first."""
-        with self._reading():
-            return self._committed(source)
+        with self._reading() as connection:
+            return cursors.committed(connection, source)
 
     def deliver(self, receiver: str, sequence: int) -> None:
-        """Record that a receiver has got every event up to ``sequence``; after its first call (0, say) retention
-        waits for it."""
+        """Record that a receiver has got every event up to ``sequence``.
+
+        After its first call (0, say) retention waits for it.
+        """
         with self._writing():
-            self._connection.execute(
-                "INSERT INTO receivers VALUES (?, ?)"
-                " ON CONFLICT (name) DO UPDATE SET delivered = max(delivered, excluded.delivered)",
-                (receiver, sequence),
-            )
+            cursors.deliver(self._connection, receiver, sequence)
 
     def delivered(self, receiver: str) -> int | None:
         """Return the newest sequence a receiver has got, None where it is unknown."""
         with self._reading() as connection:
-            row = connection.execute("SELECT delivered FROM receivers WHERE name = ?", (receiver,)).fetchone()
-            return int(row[0]) if row else None
+            return cursors.delivered(connection, receiver)
 
     def drop_receiver(self, receiver: str) -> None:
         """Forget a receiver: retention no longer waits for it."""
         with self._writing():
-            self._connection.execute("DELETE FROM receivers WHERE name = ?", (receiver,))
+            cursors.drop_receiver(self._connection, receiver)
 
     def close(self) -> None:
         """Close the file; the last one to do so folds the write-ahead log back into it."""
         with self._lock, journal_errors(self.path):
             self._connection.close()
+            if self._write_lock is not None:
+                self._write_lock.close()
 
     # Helpers: each is called with the lock held
 
@@ -324,17 +314,25 @@ class Journal:
             yield self._connection
 
     @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other thread uses the connection and no other process writes."""
+        lock = self._write_lock.hold(database.BUSY_TIMEOUT_S) if self._write_lock else nullcontext()
+        with self._lock, journal_errors(self.path), lock:
+            yield
+
+    @contextmanager
     def _writing(self) -> Iterator[list[AlertEvent]]:
         """One transaction; yields the list that its events are to be put in, and tells who listens of the newest."""
         events: list[AlertEvent] = []
-        with self._lock, journal_errors(self.path):
-            begin(self._connection)
+        with self._alone():
+            self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield events
                 self._connection.execute("COMMIT")
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+            fold_back(self._connection, self.path)
         if events and self._on_commit is not None:
             self._on_commit(events[-1].sequence)
 
@@ -381,17 +379,6 @@ class Journal:
             found = event
         return found
 
-    def _committed(self, source: str) -> int | None:
-        row = self._connection.execute("SELECT committed FROM inputs WHERE source = ?", (source,)).fetchone()
-        return None if row is None or row[0] is None else int(row[0])
-
-    def _commit_input(self, source: str, sequence: int) -> None:
-        self._connection.execute(
-            "INSERT INTO inputs (source, committed) VALUES (?, ?)"
-            " ON CONFLICT (source) DO UPDATE SET committed = excluded.committed",
-            (source, sequence),
-        )
-
     def _refuse_flood(self, device: str) -> None:
         (unseen,) = self._connection.execute(
             "SELECT count(*) FROM alerts WHERE device = ? AND acknowledged_at IS NULL AND received = 1",
@@ -412,39 +399,6 @@ class Journal:
             evidence={"used_bytes": used, "limit_bytes": self._max_bytes},
         )
         return Change(over, "edgeai", "journal", condition, moment, uuid.uuid4().hex, by="journal")
-
-
-def _where(filters: Mapping[str, object]) -> tuple[str, list[object]]:
-    """Return a SQL condition and its values; names are this module's own, values are always bound."""
-    clauses, values = ["1"], list[object]()
-    for name, value in filters.items():
-        if isinstance(value, tuple):
-            clauses.append(f"{name} IN ({', '.join('?' * len(value))})")
-            values.extend(value)
-        elif value is not None:
-            clauses.append(f"{name} = ?")
-            values.append(value)
-    return " AND ".join(clauses), values
-
-
-def _choices(name: str, given: str | Sequence[str] | None, kind: type[AlertState] | type[Priority]) -> object:
-    if given is None:
-        return None
-    chosen = (given,) if isinstance(given, str) else tuple(given)
-    known = [each.value for each in kind]
-    for value in chosen:
-        if value not in known:
-            raise InputError(f"{name}: {str(value)[:50]!r} is none of {', '.join(known)}")
-    return tuple(str(value) for value in chosen)
-
-
-def _iso(name: str, text: str | None) -> str | None:
-    if text is None:
-        return None
-    try:
-        return walltime.normalised_iso(text)
-    except (ValueError, OverflowError) as error:
-        raise InputError(f"{name}: {text[:50]!r} is not an ISO 8601 time") from error
 
 
 def _held(limit: int) -> int:

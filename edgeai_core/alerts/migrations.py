@@ -79,31 +79,26 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def migrate(
-    connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS
-) -> tuple[int, int]:
-    """Bring a file up to date in one transaction; return its version before and after.
+def migrate(connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> int:
+    """Bring a file up to date in one transaction; return its version.
 
     Several processes may open one file at once: the first does the work, the others wait and find it done.
     A file of a newer version is left alone; the caller refuses it.
     """
     if (version := user_version(connection)) >= len(migrations):
-        return version, version
+        return version
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = user_version(connection)
-        for statements in migrations[version:]:
+        for statements in migrations[user_version(connection) :]:
             for statement in statements:
                 connection.execute(statement)
-        if version < len(migrations):
-            connection.execute(f"PRAGMA user_version = {len(migrations)}")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
-    except BaseException:
+    finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        raise
-    return version, max(version, len(migrations))
+    return len(migrations)
 
 
 def user_version(connection: sqlite3.Connection) -> int:

@@ -163,6 +163,8 @@ class AlertSink:
         self, condition: Condition, moment: walltime.Moment, *, holds: bool, latched: bool = False
     ) -> Change:
         rule = self._rules.get(condition.code)
+        if not holds:  # the evidence of its beginning stays
+            condition = Condition(condition.code, condition.subject, condition.priority)
         return Change(
             holds=holds,
             app=self._app,

@@ -60,7 +60,9 @@ def _text_lines(steps: Iterator[Step]) -> Iterator[str]:
             continue
         assert current is not None
         output = plain_fields(current.cycle.decision.output)
-        shown = " ".join(f"{name}={_short(value)}" for name, value in output.items() if value not in (None, ""))
+        shown = " ".join(
+            f"{name}={_short(value)}" for name, value in output.items() if value not in (None, "")
+        )
         parts = [f"{current.time_s:10.3f} s  {current.loop}  {shown}"]
         parts += [f"RAISED {_name(each)}" for each in current.began]
         parts += [f"OVER {_name(each)}" for each in current.ended]

@@ -59,19 +59,14 @@ def loops_table(loops: list[dict[str, Any]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in (
-        "loop",
-        "state",
-        "rate",
-        "late p50/p99",
-        "takes p50/p99",
-        "age",
-        "missed",
-        "faults",
-        "last fault",
-    ):
-        table.add_column(title, no_wrap=title != "last fault", overflow="ellipsis")
+    faults = [
+        f"{loop['app']}.{loop['loop']}: {loop['last_fault']}" for loop in loops if loop.get("last_fault")
+    ]
+    table = Table(
+        box=None, pad_edge=False, header_style="bold", caption="\n".join(faults), caption_justify="left"
+    )
+    for title in ("loop", "state", "rate", "late p99", "takes p99", "age", "missed", "faults"):
+        table.add_column(title, no_wrap=True, justify="left" if title in ("loop", "state") else "right")
     for loop in loops:
         condition, style = _condition(loop)
         target = f"/{loop['target_rate_hz']:g}" if loop.get("target_rate_hz") else ""
@@ -79,15 +74,14 @@ def loops_table(loops: list[dict[str, Any]]) -> Table:
             f"{loop['app']}.{loop['loop']}",
             Text(condition, style=style),
             f"{loop['rate_hz'] or 0:.4g}{target} Hz",
-            _pair(loop.get("lateness_us")),
-            _pair(loop.get("duration_us")),
+            _p99(loop.get("lateness_us")),
+            _p99(loop.get("duration_us")),
             f"{loop['last_age_ns'] / 1e6:.0f} ms" if loop["last_age_ns"] else "-",
             str(loop["missed_releases"]),
             str(loop["faults"]),
-            loop.get("last_fault") or "",
         )
     if not loops:
-        table.add_row("no loop has run with this state", *[""] * 8)
+        table.add_row("no loop has run with this state", *[""] * 7)
     return table
 
 
@@ -102,8 +96,8 @@ def _condition(loop: dict[str, Any]) -> tuple[str, str]:
     return ("runs", "green") if not loop["level"] else (f"level {loop['level']}", "yellow")
 
 
-def _pair(times: dict[str, float] | None) -> str:
-    return "-" if not times else f"{_short(times['p50'])}/{_short(times['p99'])}"
+def _p99(times: dict[str, float] | None) -> str:
+    return _short(times["p99"]) if times else "-"
 
 
 def _short(time_us: float) -> str:

@@ -57,7 +57,9 @@ def export_onnx(
                 dynamo=False,
             )
         except ModuleNotFoundError as error:
-            raise MissingExtraError("exporting needs the extra `train`: pip install 'edgeai[train]'") from error
+            raise MissingExtraError(
+                "exporting needs the extra `train`: pip install 'edgeai[train]'"
+            ) from error
     _state_shapes(network, path, examples[0], free or {})
     difference = _difference(network, path, examples, names)
     if not difference <= tolerance:
@@ -81,7 +83,9 @@ def _state_shapes(
     with torch.no_grad():
         results = network(*(torch.from_numpy(array) for array in example.values()))
     model = onnx.load(str(path))
-    for output, result in zip(model.graph.output, results if isinstance(results, tuple) else (results,), strict=True):
+    for output, result in zip(
+        model.graph.output, results if isinstance(results, tuple) else (results,), strict=True
+    ):
         axes = free.get(output.name, {})
         for axis, dimension in enumerate(output.type.tensor_type.shape.dim):
             if axis in axes:

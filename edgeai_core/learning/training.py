@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,19 +85,24 @@ def fit(
     label: str = "training",
     validate: Callable[[torch.nn.Module], float] | None = None,
     checkpoint: Path | None = None,
+    fingerprint: str = "",
 ) -> History:
     """Train ``network`` in place and leave its best weights in it.
 
     ``validate`` returns a figure of which lower is better; without it the last epoch is kept.
-    With ``checkpoint`` every epoch is written there, and training goes on from it if the file is there.
+    With ``checkpoint`` every epoch is written there, and training goes on from it if the file is there;
+    ``fingerprint`` says what the training depends on beyond the options (the data, say), and one that was
+    begun with another is refused.
     The same seed, data and thread count give the same weights. Raises EdgeAIError when the loss is no
     longer a number.
     """
     torch = torch_or_explain()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
-    run = _Run(network, optimizer, options)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+    )
+    run = _Run(network, optimizer, options, fingerprint)
     if checkpoint is not None and checkpoint.exists():
         run.restore(checkpoint)
     stopped = run.stale(options.patience)
@@ -108,10 +113,14 @@ def fit(
         for batch in batches(run.epoch):
             value = loss(network, batch)
             if not math.isfinite(value.item()):
-                raise EdgeAIError(f"{label}: the loss became {value.item()} in epoch {run.epoch + 1}; lower the rate")
+                raise EdgeAIError(
+                    f"{label}: the loss became {value.item()} in epoch {run.epoch + 1}; lower the rate"
+                )
             run.step(value)
             total, count = total + value.item(), count + 1
-            progress(label, run.epoch * options.steps_per_epoch + count, options.epochs * options.steps_per_epoch)
+            progress(
+                label, run.epoch * options.steps_per_epoch + count, options.epochs * options.steps_per_epoch
+            )
         if count == 0:
             raise InputError(f"{label}: no batch to train on")
         run.end_epoch(total / count, validate)
@@ -126,8 +135,15 @@ def fit(
 class _Run:
     """The state of one training: weights, their average, the optimiser's moments and the best so far."""
 
-    def __init__(self, network: torch.nn.Module, optimizer: torch.optim.Optimizer, options: FitOptions) -> None:
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        options: FitOptions,
+        fingerprint: str,
+    ) -> None:
         self.network, self.optimizer, self.options = network, optimizer, options
+        self.identity = f"{replace(options, threads=1)} {fingerprint}"
         self.epoch = self.steps = 0
         self.losses: list[float] = []
         self.validations: list[float | None] = []
@@ -146,7 +162,9 @@ class _Run:
         self.optimizer.step()
         self.steps += 1
         # Early on the average forgets faster, or it would remember the random start.
-        decay = min(self.options.average, (1 + self.steps) / (10 + self.steps)) if self.options.average else 0.0
+        decay = (
+            min(self.options.average, (1 + self.steps) / (10 + self.steps)) if self.options.average else 0.0
+        )
         for name, tensor in self.network.state_dict().items():
             mean = self.average[name]
             if mean.is_floating_point():
@@ -188,7 +206,11 @@ class _Run:
     def save(self, path: Path) -> None:
         """Write everything that is needed to go on."""
         arrays: dict[str, NDArray[np.generic]] = {}
-        for prefix, state in (("own", self.network.state_dict()), ("average", self.average), ("best", self.best)):
+        for prefix, state in (
+            ("own", self.network.state_dict()),
+            ("average", self.average),
+            ("best", self.best),
+        ):
             arrays.update({f"{prefix}/{name}": tensor.numpy() for name, tensor in state.items()})
         for index, moments in self.optimizer.state_dict()["state"].items():
             arrays.update({f"optimizer/{index}/{name}": np.asarray(value) for name, value in moments.items()})
@@ -198,7 +220,7 @@ class _Run:
             "losses": self.losses,
             "validations": self.validations,
             "best_epoch": self.best_epoch,
-            "seed": self.options.seed,
+            "identity": self.identity,
         }
         save_arrays(path, arrays, about)
 
@@ -216,8 +238,8 @@ class _Run:
                     moments.setdefault(int(index), {})[moment] = torch.from_numpy(array.copy())
                 else:
                     states[prefix][name] = torch.from_numpy(array.copy())
-            if about["seed"] != self.options.seed:
-                raise ValueError(f"made with seed {about['seed']}, not {self.options.seed}")
+            if about["identity"] != self.identity:
+                raise ValueError("made with other options or data")
             self.network.load_state_dict(states["own"])
             self.average, self.best = states["average"], states["best"]
             groups = self.optimizer.state_dict()["param_groups"]
@@ -228,7 +250,9 @@ class _Run:
             self.best_epoch = int(numbers["best_epoch"])
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{path}: a checkpoint of another training ({reason}); remove it to start anew") from error
+            raise InputError(
+                f"{path}: a checkpoint of another training ({reason}); remove it to start anew"
+            ) from error
 
 
 def _copy(network: torch.nn.Module) -> dict[str, torch.Tensor]:

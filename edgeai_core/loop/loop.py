@@ -252,6 +252,7 @@ class Loop:
     def _after_cycle(self, pauses: CollectorPauses) -> None:
         if self._number == _WARM_UP_CYCLES:
             settle_collector()
+            pauses.reset()
         if pauses.count:
             self.statistics.note_collections(pauses.count, pauses.longest_ns)
 

@@ -54,6 +54,10 @@ class CollectorPauses:
         """Begin to count."""
         gc.callbacks.append(self._note)
 
+    def reset(self) -> None:
+        """Forget what was counted: the pauses of a warm-up are nobody's concern."""
+        self.count = self.longest_ns = 0
+
     def close(self) -> None:
         """Stop counting."""
         if self._note in gc.callbacks:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,48 @@ class Hold:
         if len(values):
             self._last = values[-1].copy()
         return values
+
+
+class Bridge:
+    """Like Hold, and after a gap goes on from the level before it, so that a gap makes no edge.
+
+    What is larger than ``largest``, up or down, is no number either. The offset that bridging takes stays on.
+    Where a channel begins without numbers it is zero until the first one, and goes on from zero.
+    """
+
+    def __init__(self, channels: int, largest: float = math.inf) -> None:
+        self._largest = min(largest, sys.float_info.max)
+        self._offsets = np.zeros(channels)
+        self._levels = np.zeros(channels)
+        self._broken = np.zeros(channels, bool)  # the channel's last sample was not a number
+
+    def push(self, samples: NDArray[np.floating]) -> Array:
+        """Take samples (n, channels); give them without NaN and infinity."""
+        values = np.asarray(samples, dtype=np.float64)
+        if not len(values):
+            return values
+        good = np.abs(values) <= self._largest
+        if good.all() and not self._broken.any():
+            out = values + self._offsets if self._offsets.any() else values
+        else:
+            out = np.empty_like(values)
+            for channel in range(values.shape[1]):
+                self._channel(channel, values[:, channel], good[:, channel], out[:, channel])
+        self._levels = out[-1].copy()
+        return out
+
+    def _channel(self, channel: int, values: Array, good: NDArray[np.bool_], out: Array) -> None:
+        level = self._levels[channel]
+        edges = [0, *(np.flatnonzero(good[1:] != good[:-1]) + 1).tolist(), len(values)]
+        for start, end in pairwise(edges):
+            if good[start]:
+                if self._broken[channel]:
+                    self._offsets[channel] = level - values[start]
+                out[start:end] = values[start:end] + self._offsets[channel]
+                level = out[end - 1]
+            else:
+                out[start:end] = level
+            self._broken[channel] = not good[start]
 
 
 class CausalFilter:

@@ -116,7 +116,7 @@ class LiveSink:
         """Send what there is to see. Costs two system calls where nobody looks."""
         if not self._publisher.heard:
             return
-        for key, value in cycle.decision.live.items():
+        for key, value in (cycle.late or cycle.decision).live.items():
             self._publisher.publish(self._prefix + key, value, cycle.snapshot.now_ns)
         if self._last_tile_ns is None or cycle.end_ns - self._last_tile_ns >= _TILE_PERIOD_NS:
             self._last_tile_ns = cycle.end_ns

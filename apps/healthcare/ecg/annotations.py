@@ -125,12 +125,13 @@ def read_header(record: Path) -> Header:
     """Read the header of a record; raises InputError where it is unreadable or has no samples or no ECG lead."""
     wfdb = _wfdb()
     try:
-        header: Any = wfdb.rdheader(str(record), rd_segments=True)
-        if header.sig_name is None and hasattr(header, "get_sig_name"):
-            header.sig_name, header.units = header.get_sig_name(), header.get_sig_units()
+        header: Any = wfdb.rdheader(str(record))
+        samples = int(header.sig_len or 0)
+        if hasattr(header, "seg_name"):  # a record of segments: one of its samples says what its signals are
+            header = wfdb.rdrecord(str(record), sampto=1)
         names = tuple(str(name) for name in header.sig_name or ())
         units = tuple(str(unit) for unit in header.units or ("mV",) * len(names))
-        rate_hz, samples = float(header.fs), int(header.sig_len or 0)
+        rate_hz = float(header.fs)
     except Exception as error:  # wfdb raises anything from ValueError to IndexError on a damaged header
         raise InputError(f"{record}.hea: not a readable WFDB header ({_one_line(error)})") from error
     columns = ecg_columns(names, units)

@@ -20,8 +20,8 @@ from apps.healthcare.ecg.rhythm import BAND_HZ, LONG, RATE_HZ
 NOISE_SAMPLES = 4000
 """Length of one stretch of noise: 32 s."""
 
-REACH = round(1.3 * LONG)
-"""So many samples, up to a window's end, are needed to play it up to 1.3 times as fast."""
+REACH = round(1.2 * LONG)
+"""So many samples, up to a window's end, are needed to play it up to 1.2 times as fast."""
 
 MOTION_STRETCHES, MUSCLE_STRETCHES = 60, 20
 
@@ -40,9 +40,9 @@ class Augmentation:
     def __init__(self, recorded: Sequence[NDArray[np.float32]], seed: int) -> None:
         self._generator = torch.Generator().manual_seed(seed)
         random = np.random.default_rng(seed)
-        made = [_motion(random) for _ in range(MOTION_STRETCHES)] + [
-            _muscle(random) for _ in range(MUSCLE_STRETCHES)
-        ]
+        made: list[NDArray[np.floating]] = []
+        made += [_motion(random) for _ in range(MOTION_STRETCHES)]
+        made += [_muscle(random) for _ in range(MUSCLE_STRETCHES)]
         self._made = len(made)
         for stretch in recorded:
             for start in range(0, len(stretch) - NOISE_SAMPLES + 1, NOISE_SAMPLES):

@@ -82,7 +82,7 @@ def fit_beat_scorer(examples: Iterable[BeatExamples], seed: int = 0) -> BeatScor
     features = np.concatenate([part.features for part in parts])
     weights = np.concatenate([part.weights for part in parts])
     mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64) + 1e-6
-    values = ((features - mean) / scale).astype(np.float32)
+    values = (features - mean.astype(np.float32)) / scale.astype(np.float32)
     network: Any = MLPClassifier(_HIDDEN, batch_size=512, alpha=_DECAY, random_state=seed, warm_start=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the passes are few on purpose

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
 from edgeai_core.errors import InputError
+from edgeai_core.signals.filters import Bridge
 
 MIN_RATE_HZ, MAX_RATE_HZ = 90.0, 10_000.0
 """Sampling rates that can be judged: below, the sharp parts of a narrow QRS complex are not in the samples."""
 
-LOOK_AHEAD_S = 0.30
+LOOK_AHEAD_S = 0.29
 """A candidate is described at the latest when so much signal after its centre is there."""
 
 MEMORY_S = 8.0
@@ -83,16 +83,19 @@ class CandidateFinder:
         self._apart = round(_APART_S * self._grid_hz)
         self._behind = max(band.reach_behind for band in self._bands)
         self._ahead = max(band.reach_ahead for band in self._bands)
-        self._bridge = _Bridge()
+        self._bridge = Bridge(1, _LARGEST_MV)
         self._rest: NDArray[np.float64] = np.empty(0)
         self._grid: Floats = np.empty(0, np.float32)
         self._grid_start = 0  # number, since the stream began, of the grid's first sample
-        self._earlier_s = np.full(_REMEMBERED, -math.inf)
+        self._earlier = np.full(
+            _REMEMBERED, -(2**62)
+        )  # numbers, since the stream began, of earlier candidates
         self._earlier_sizes: Floats = np.full((len(_BANDS_S), _REMEMBERED), -math.inf, np.float32)
 
     def push(self, samples_mv: NDArray[np.floating]) -> list[Candidates]:
         """Take the next samples (n,) in mV; give the candidates that can be described now, in order."""
-        samples = np.concatenate([self._rest, self._bridge.push(np.asarray(samples_mv, dtype=np.float64))])
+        bridged = self._bridge.push(np.asarray(samples_mv, dtype=np.float64)[:, None])[:, 0]
+        samples = np.concatenate([self._rest, bridged]) if len(self._rest) else bridged
         whole = len(samples) // self._run
         self._rest = samples[whole * self._run :].copy()
         grid = _mean_of_runs(samples[: whole * self._run], self._run)
@@ -116,10 +119,9 @@ class CandidateFinder:
         largest = maximum_filter1d(around, 2 * self._apart + 1)[self._apart : len(around) - self._apart]
         main = logs[_MAIN][first:end]
         positions = np.flatnonzero((main == largest) & (main > math.log(_LEAST_MV))) + first
-        centres_s = self._time_s(self._grid_start + positions)
         found = Candidates(
-            centres_s=centres_s,
-            features=self._features(logs, positions, centres_s),
+            centres_s=self._time_s(self._grid_start + positions),
+            features=self._features(logs, positions, self._grid_start + positions),
             positions=positions,
             grid_mv=grid,
             grid_hz=self._grid_hz,
@@ -132,9 +134,7 @@ class CandidateFinder:
     def _time_s(self, numbers: NDArray[np.intp]) -> NDArray[np.float64]:
         return np.asarray((numbers * self._run + (self._run - 1) / 2) / self._rate_hz, dtype=np.float64)
 
-    def _features(
-        self, logs: list[Floats], positions: NDArray[np.intp], centres_s: NDArray[np.float64]
-    ) -> Floats:
+    def _features(self, logs: list[Floats], positions: NDArray[np.intp], numbers: NDArray[np.intp]) -> Floats:
         count = len(positions)
         features = np.empty((count, FEATURE_COUNT), np.float32)
         if not count:
@@ -142,9 +142,9 @@ class CandidateFinder:
         size = logs[_MAIN][positions]
         features[:, 0] = size
         column = 1
-        times = np.concatenate([self._earlier_s, centres_s])
-        lags = centres_s[:, None] - np.lib.stride_tricks.sliding_window_view(times, _REMEMBERED)[:count]
-        counted = (lags > _REFRACTORY_S) & (lags < MEMORY_S)
+        all_numbers = np.concatenate([self._earlier, numbers])
+        lags = numbers[:, None] - np.lib.stride_tricks.sliding_window_view(all_numbers, _REMEMBERED)[:count]
+        counted = (lags > _REFRACTORY_S * self._grid_hz) & (lags < MEMORY_S * self._grid_hz)
         all_sizes = np.empty((len(self._bands), _REMEMBERED + count), np.float32)
         all_sizes[:, :_REMEMBERED] = self._earlier_sizes
         for band, log, sizes in zip(self._bands, logs, all_sizes, strict=True):
@@ -159,9 +159,11 @@ class CandidateFinder:
             earlier = np.lib.stride_tricks.sliding_window_view(sizes, _REMEMBERED)[:count]
             ranked = np.sort(np.where(counted, earlier, np.float32(-math.inf)), axis=1)
             into = features[:, column : column + len(_RANKS)]
-            np.clip(np.subtract(ranked[:, _RANKED], peak[:, None], out=into), *_RANK_LIMITS, out=into)
+            for at, rank in enumerate(_RANKS):
+                np.subtract(ranked[:, _REMEMBERED - 1 - rank], peak, out=into[:, at])
+            np.clip(into, *_RANK_LIMITS, out=into)
             column += len(_RANKS)
-        self._earlier_s = times[count:].copy()
+        self._earlier = all_numbers[count:].copy()
         self._earlier_sizes = all_sizes[:, count:].copy()
         return features
 
@@ -188,31 +190,6 @@ class _Band:
         log = np.full(len(grid), math.log(_FLOOR_MV), np.float32)
         np.log(np.maximum(envelope, np.float32(_FLOOR_MV)), out=log[self._left : len(grid) - self._right])
         return log
-
-
-class _Bridge:
-    """Puts the last level in the place of samples that are not numbers, and goes on from it after them."""
-
-    def __init__(self) -> None:
-        self._offset_mv = math.nan
-        self._level_mv = 0.0
-
-    def push(self, samples: NDArray[np.float64]) -> NDArray[np.float64]:
-        good = np.isfinite(samples)
-        edges = [0, *(np.flatnonzero(good[1:] != good[:-1]) + 1).tolist(), len(samples)]
-        out = np.empty(len(samples))
-        for start, end in pairwise(edges):
-            if start == end:
-                continue
-            if not good[start]:
-                out[start:end] = self._level_mv
-                self._offset_mv = math.nan
-                continue
-            if math.isnan(self._offset_mv):
-                self._offset_mv = self._level_mv - float(samples[start])
-            np.clip(samples[start:end] + self._offset_mv, -_LARGEST_MV, _LARGEST_MV, out=out[start:end])
-            self._level_mv = float(out[end - 1])
-        return out
 
 
 def _offsets_s(slope_s: float, mean_s: float) -> NDArray[np.float64]:
@@ -243,7 +220,6 @@ def _mean_of_runs(samples: NDArray[np.float64], run: int) -> Floats:
 
 _BANDS_S = ((0.010, 0.050), (0.030, 0.080), (0.080, 0.080))  # slope between means of .. s, averaged over .. s
 _MAIN = 1  # the band whose maxima are the candidates
-_RANKED = np.array([_REMEMBERED - 1 - rank for rank in _RANKS])
 
 FEATURE_COUNT = 1 + sum(1 + len(_offsets_s(*band)) + len(_RANKS) for band in _BANDS_S)
 """How many numbers describe a candidate; the same at every sampling rate."""

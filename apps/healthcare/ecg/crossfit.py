@@ -5,6 +5,7 @@ Needs torch (extra ``train``).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +37,16 @@ from edgeai_core.learning.export import export_onnx
 from edgeai_core.learning.training import FitOptions, fit
 from edgeai_core.metrics.evaluation import Figure
 from edgeai_core.metrics.splits import grouped_folds
-from edgeai_core.runners.card import ModelCard, TensorSpec, card_path, digest_of, write_card
+from edgeai_core.runners.card import (
+    CardFigure,
+    Golden,
+    ModelCard,
+    TensorSpec,
+    TrainingData,
+    card_path,
+    digest_of,
+    write_card,
+)
 from edgeai_core.runners.onnx import OnnxRunner
 
 EPOCHS = 10
@@ -68,10 +78,12 @@ def train_network(
     *,
     epochs: int = EPOCHS,
     label: str = "training",
-    checkpoint: Path | None = None,
+    work: Path | None = None,
     held: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> RhythmNetwork:
     """Train a network on records, without the windows ``held`` back (by record, one for every ``HOP``).
+
+    With ``work`` every epoch is kept in that folder, and an interrupted training goes on from there.
 
     Raises InputError where they hold no VF and no VT, or nothing else."""
     positive = sum(int(np.isin(r.kinds, [KINDS.index("VF"), KINDS.index("VT")]).sum()) for r in records)
@@ -83,15 +95,15 @@ def train_network(
         )
     torch.manual_seed(seed)
     network = RhythmNetwork()
-    options = FitOptions(epochs, BATCHES_PER_EPOCH, average=0.995, seed=seed, threads=threads)
     fit(
         network,
         Examples(records, seed, held).batches,
         rhythm_loss,
-        options,
+        FitOptions(epochs, BATCHES_PER_EPOCH, average=0.995, seed=seed, threads=threads),
         progress,
         label=label,
-        checkpoint=checkpoint,
+        checkpoint=None if work is None else work / f"{label.replace(' ', '-')}.npz",
+        fingerprint=_fingerprint(records),
     )
     return network
 
@@ -115,8 +127,11 @@ def rhythm_card(
     version: str,
     licence: str = "Apache-2.0",
     limits: Sequence[str] = (),
+    training_data: tuple[TrainingData, ...] = (),
+    figures: Mapping[str, CardFigure] | None = None,
+    golden: Golden | None = None,
 ) -> ModelCard:
-    """The card of a network file, without data and figures; ``train`` adds those."""
+    """The card of a network file."""
     k = len(CLASSES)
     preprocessing = (
         f"The latest {LONG_S:g} s of each lead in mV: missing samples held, Butterworth high-pass"
@@ -182,6 +197,7 @@ def cross_fit(
     seed: int,
     threads: int,
     progress: Progress,
+    work: Path | None = None,
     beats: bool = True,
 ) -> list[FittedPart]:
     """Train a network per fold on the other folds' patients, and a beat scorer too; write them into ``folder``.
@@ -196,7 +212,9 @@ def cross_fit(
         inside = [r for r, f in zip(records, fold_of, strict=True) if f == fold]
         outside = [r for r, f in zip(records, fold_of, strict=True) if f != fold]
         label = f"training without fold {fold + 1} of {folds}"
-        network = train_network(outside, seed * 1000 + fold, threads, progress, epochs=epochs, label=label)
+        network = train_network(
+            outside, seed * 1000 + fold, threads, progress, epochs=epochs, label=label, work=work
+        )
         model = folder / f"rhythm-{fold}.onnx"
         export(network, model)
         scorer = None
@@ -216,7 +234,14 @@ def cross_fit(
 
 
 def leaky_figures(
-    records: Sequence[Record], folder: Path, *, epochs: int, seed: int, threads: int, progress: Progress
+    records: Sequence[Record],
+    folder: Path,
+    *,
+    epochs: int,
+    seed: int,
+    threads: int,
+    progress: Progress,
+    work: Path | None = None,
 ) -> dict[str, Figure]:
     """What a split of windows at random, patients on both sides, makes of the same network: far too good.
 
@@ -225,7 +250,9 @@ def leaky_figures(
     random = np.random.default_rng(seed)
     held = {record.name: random.random(len(record.trace) // HOP + 1) < 0.2 for record in records}
     label = "training on windows at random"
-    network = train_network(records, seed, threads, progress, epochs=epochs, label=label, held=held)
+    network = train_network(
+        records, seed, threads, progress, epochs=epochs, label=label, work=work, held=held
+    )
     model = folder / "rhythm-leaky.onnx"
     export(network, model)
     runner = open_network(model, _UNREAD)
@@ -254,6 +281,16 @@ def open_network(model: Path, readings: dict[str, Reading]) -> OnnxRunner:
     """Write a card beside an exported network and open it."""
     write_card(rhythm_card(model, readings, version="in training"), card_path(model))
     return OnnxRunner(model)
+
+
+def _fingerprint(records: Sequence[Record]) -> str:
+    """What networks are trained on: the names, signals and labels of the records."""
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(record.name.encode())
+        digest.update(record.kinds.tobytes())
+        digest.update(record.trace[:: LONG // 4].tobytes())
+    return digest.hexdigest()
 
 
 def _kept(scores: Scores, held: NDArray[np.bool_]) -> Scores:

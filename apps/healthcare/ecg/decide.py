@@ -53,17 +53,17 @@ class Limits:
     """Where alarms begin. Raises ValueError for limits that contradict each other.
 
     A ventricular rhythm is believed at a probability of ``ventricular``, and until it falls under
-    ``ventricular_over``; below ``fibrillation_mv`` peak to peak nothing is called fibrillation (asystole is
-    under 0.1 mV in the recommendations of Kerber et al., Circulation 95:1677-1682, 1997). VT runs at
-    ``vt_bpm`` or more. A rate alarm ends when the rate is ``rate_margin`` (a share) back inside its limit.
+    ``ventricular_over``; VT begins only at ``vt_bpm`` a minute or more. ``activity_mv``, peak to peak, parts asystole from
+    everything else: without a beat and below it the heart stands still, and nothing below it is called VF or VT
+    (coarse fibrillation is above 0.2 mV in the recommendations of Kerber et al., Circulation 95:1677-1682,
+    1997). A rate alarm ends when the rate is ``rate_margin`` (a share) back inside its limit.
     """
 
     ventricular: float = 0.5
-    ventricular_over: float = 0.3
-    fibrillation_mv: float = 0.1
-    vt_bpm: float = 110.0
+    ventricular_over: float = 0.2
+    vt_bpm: float = 120.0
+    activity_mv: float = 0.2
     asystole_s: float = 4.0
-    asystole_mv: float = 0.2
     bradycardia_bpm: float = 40.0
     bradycardia_beats: int = 5
     tachycardia_bpm: float = 140.0
@@ -79,8 +79,8 @@ class Limits:
             raise ValueError("a rate is taken over 2 to 32 beats")
         if not 0 < self.bradycardia_bpm < self.tachycardia_bpm:
             raise ValueError("bradycardia_bpm must be above 0 and under tachycardia_bpm")
-        if self.asystole_s < 1 or self.asystole_mv <= 0 or self.fibrillation_mv < 0 or self.vt_bpm <= 0:
-            raise ValueError("asystole_s is at least 1; asystole_mv, fibrillation_mv and vt_bpm are positive")
+        if self.asystole_s < 1 or self.activity_mv <= 0 or self.vt_bpm <= 0:
+            raise ValueError("asystole_s must be at least 1, activity_mv and vt_bpm positive")
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _found(belief: Belief, standing: Set[Code], limits: Limits) -> dict[Code, fl
     if not belief.readable:
         return None
     if belief.pause_s >= limits.asystole_s:
-        if belief.amplitude_mv > limits.asystole_mv:
+        if belief.amplitude_mv >= limits.activity_mv:
             return None
         return {Code.ASYSTOLE: 1.0 - belief.ventricular}
     score = 0.0 if belief.beat_score is None else belief.beat_score
@@ -208,12 +208,12 @@ def _found(belief: Belief, standing: Set[Code], limits: Limits) -> dict[Code, fl
 def _ventricular(belief: Belief, standing: Set[Code], limits: Limits) -> Code | None:
     """Return VF or VT where one holds. Within an episode VT may become VF, but VF does not become VT again."""
     limit = limits.ventricular_over if standing & VENTRICULAR else limits.ventricular
-    if (belief.ventricular or 0.0) < limit or (belief.amplitude_mv or 0.0) < limits.fibrillation_mv:
+    if (belief.ventricular or 0.0) < limit or (belief.amplitude_mv or 0.0) < limits.activity_mv:
         return None
     if Code.VENTRICULAR_FIBRILLATION in standing or (belief.fibrillation or 0.0) >= 0.5:
         return Code.VENTRICULAR_FIBRILLATION
     rate = rate_bpm(belief.rr_s, 5)
-    if rate is not None and rate < limits.vt_bpm:
+    if rate is not None and rate < limits.vt_bpm and Code.VENTRICULAR_TACHYCARDIA not in standing:
         return None
     return Code.VENTRICULAR_TACHYCARDIA
 

@@ -65,6 +65,7 @@ def episode_rows(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
                 "episode": episode.rhythm,
                 "start_s": round(episode.start_s, 2),
                 "end_s": round(episode.end_s, 2),
+                "found": episode.alert_s is not None,
                 "onset_to_alert_s": None if episode.delay_s is None else round(episode.delay_s, 2),
             }
             for episode in (*long_episodes(outcome, (VF, VFL)), *long_episodes(outcome, (VT,)))
@@ -102,7 +103,7 @@ def _found(episodes: Sequence[tuple[str, Episode]], what: str) -> Figure:
 
 
 def _delay(episodes: Sequence[tuple[str, Episode]], percentile: float) -> Figure:
-    """A percentile of the delays of found episodes; what was never found is in the sensitivity."""
+    """A percentile of the delays of episodes that were found and that no standing alert was there before."""
     groups: dict[str, list[float]] = {}
     for patient, episode in episodes:
         if episode.delay_s is not None:

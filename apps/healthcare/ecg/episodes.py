@@ -36,12 +36,17 @@ class Alert:
 
 @dataclass(frozen=True)
 class Episode:
-    """A labelled stretch of ventricular rhythm; ``alert_s`` is when an alert for it first stood, None: never."""
+    """A labelled stretch of ventricular rhythm.
+
+    ``alert_s`` is when an alert for it first stood, None: never; ``already``: one stood when it began, for VT
+    became VF, or for an episode just before.
+    """
 
     rhythm: str
     start_s: float
     end_s: float
     alert_s: float | None
+    already: bool
 
     @property
     def duration_s(self) -> float:
@@ -50,8 +55,8 @@ class Episode:
 
     @property
     def delay_s(self) -> float | None:
-        """From onset to alert; 0 where the alert already stood, for VT became VF."""
-        return None if self.alert_s is None else max(0.0, self.alert_s - self.start_s)
+        """From onset to alert; None where there was none, or where one already stood."""
+        return None if self.alert_s is None or self.already else self.alert_s - self.start_s
 
 
 def alerts_of(decisions: Iterable[Decision[EcgOutput]]) -> list[Alert]:
@@ -87,12 +92,10 @@ def episodes_of(labels: Labels, alerts: Sequence[Alert], rhythms: Sequence[str])
     ventricular = [alert for alert in alerts if alert.code in VENTRICULAR]
     episodes = []
     for interval in joined:
-        times = [
-            max(alert.start_s, interval.start_s)
-            for alert in ventricular
-            if alert.start_s <= interval.end_s and alert.end_s >= interval.start_s
-        ]
-        episodes.append(Episode(interval.rhythm, interval.start_s, interval.end_s, min(times, default=None)))
+        inside = [a for a in ventricular if a.start_s <= interval.end_s and a.end_s >= interval.start_s]
+        first_s = min((max(alert.start_s, interval.start_s) for alert in inside), default=None)
+        already = any(alert.start_s <= interval.start_s for alert in inside)
+        episodes.append(Episode(interval.rhythm, interval.start_s, interval.end_s, first_s, already))
     return episodes
 
 

@@ -14,16 +14,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from apps.healthcare.ecg.analysis import EcgAnalyzer, Settings
 from apps.healthcare.ecg.annotations import Header, Labels, read_signal
+from apps.healthcare.ecg.beat_figures import BeatCounts, beat_figures
+from apps.healthcare.ecg.beat_matching import match_beats
 from apps.healthcare.ecg.beat_scorer import SHIPPED, BeatScorer
-from apps.healthcare.ecg.beat_scoring import BeatCounts, beat_figures, count_beats
 from apps.healthcare.ecg.beats import QrsDetector
+from apps.healthcare.ecg.datasets import data_refs
 from apps.healthcare.ecg.decide import EcgOutput, Limits
 from apps.healthcare.ecg.episode_figures import Outcome, episode_figures, episode_rows
 from apps.healthcare.ecg.episodes import alerts_of
+from apps.healthcare.ecg.options import EvaluateOptions
 from apps.healthcare.ecg.rhythm import Reading, RhythmClassifier
 from apps.healthcare.ecg.scores import Scores, score
 from apps.healthcare.ecg.sources import EcgChunk
@@ -31,44 +33,14 @@ from apps.healthcare.ecg.window_figures import window_figures, window_rows
 from apps.healthcare.ecg.windows import KINDS, Record, load_records
 from edgeai_core.app import Progress
 from edgeai_core.decision import Decision
-from edgeai_core.metrics.evaluation import DataRef, Evaluation, Figure, ModelRef
+from edgeai_core.metrics.evaluation import Evaluation, Figure, ModelRef
 from edgeai_core.runners.onnx import OnnxRunner
 
 MODEL = Path(__file__).parent / "models" / "rhythm.onnx"
 
 TASK = "healthcare.ecg"
 
-LICENCES = {
-    "mitdb": ("MIT-BIH Arrhythmia Database 1.0.0", "ODC-By 1.0"),
-    "vfdb": ("MIT-BIH Malignant Ventricular Ectopy Database 1.0.0", "ODC-By 1.0"),
-}
-"""What is known of databases by the usual name of their folder."""
-
 _BLOCK_S = 60.0
-
-
-class EvaluateOptions(BaseModel):
-    """What to evaluate, and on what."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    data: list[Path] = Field(min_length=1, description="folder of WFDB records; may be given several times")
-    cross_validate: bool = Field(
-        False, description="train anew, patient-wise, instead of judging the model that ships"
-    )
-    model: Path | None = Field(
-        None, description="another rhythm model (.onnx with its card); none: the one that ships"
-    )
-    folds: int = Field(5, ge=2, le=20, description="parts of a cross-validation")
-    epochs: int = Field(10, ge=1, le=200, description="of each training in a cross-validation")
-    seed: int = Field(0, ge=0, description="of splits, weights and drawing")
-    threads: int = Field(2, ge=1, le=64, description="processor cores to use")
-    leaky: bool = Field(
-        True, description="in a cross-validation, also print what windows drawn at random would have given"
-    )
-    tick_s: float = Field(
-        0.5, gt=0, le=0.5, description="the analysis decides so often; 0.1 is what the loop does"
-    )
 
 
 @dataclass(frozen=True)
@@ -81,34 +53,12 @@ class Part:
 
 
 def evaluate(options: EvaluateOptions, progress: Progress) -> Evaluation:
-    """Judge windows, episodes, alerts and beats; what the data cannot tell is a figure without a value that says why."""
+    """Judge windows, episodes, alerts and beats. What the data cannot tell is a figure without a value, with a note."""
     records = load_records(options.data, progress)
     with _parts(records, options, progress) as (parts, model, extra):
         figures = _figures(parts, options, progress)
     windows, rows = figures
     return Evaluation(TASK, model, data_refs(records), {**windows, **extra}, rows)
-
-
-def data_refs(records: Sequence[Record]) -> tuple[DataRef, ...]:
-    """Say what the data are, by folder."""
-    refs = []
-    for folder in dict.fromkeys(record.folder for record in records):
-        own = [record for record in records if record.folder == folder]
-        name, licence = LICENCES.get(folder, (folder, "not stated"))
-        refs.append(
-            DataRef(
-                name,
-                licence,
-                {
-                    "records": len(own),
-                    "patients": len({record.patient for record in own}),
-                    "seconds": round(sum(record.header.duration_s for record in own)),
-                    "records_with_rhythm_labels": sum(r.labels.rhythms_from == "rhythm labels" for r in own),
-                    "records_with_beats": sum(r.labels.beat_s.size > 0 for r in own),
-                },
-            )
-        )
-    return tuple(refs)
 
 
 @contextmanager
@@ -131,6 +81,7 @@ def _parts(
             "seed": options.seed,
             "threads": options.threads,
             "progress": progress,
+            "work": options.work,
         }
         fitted = cross_fit(records, Path(folder), folds=options.folds, **how)
         parts = [Part(each.records, each.model, each.scorer or SHIPPED) for each in fitted]
@@ -224,9 +175,10 @@ def _analyse(job: _Job) -> tuple[Outcome, BeatCounts | None]:
     if not job.labels.beat_s.size:
         return outcome, None
     beats.append(detector.flush().times_s)
-    detected = np.concatenate(beats)
-    return outcome, count_beats(
-        job.patient, header.name, job.labels.beat_s, detected, job.labels.flutter, seconds
+    flutter = [(each.start_s, each.end_s) for each in job.labels.flutter]
+    match = match_beats(np.concatenate(beats), job.labels.beat_s, flutter)
+    return outcome, BeatCounts(
+        job.patient, header.name, match.found, len(match.missed_s), len(match.extra_s), seconds
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from apps.healthcare.ecg.annotations import ASYSTOLE, NOISE, OTHER, VF, VT, VT_MIN_RATE_BPM
+from apps.healthcare.ecg.annotations import ASYSTOLE, NOISE, OTHER, VF, VT
 from apps.healthcare.ecg.augment import REACH, Augmentation
 from apps.healthcare.ecg.rhythm import CLASSES, LONG, RATE_HZ, SHORT
 from apps.healthcare.ecg.scores import HOP
@@ -26,7 +26,6 @@ from apps.healthcare.ecg.windows import (
     UNLABELLED,
     Record,
     shares,
-    stretch_rate_bpm,
 )
 
 BATCH = 128
@@ -40,11 +39,6 @@ DRAWN = {OTHER: 0.52, VT: 0.17, VF: 0.17, ASYSTOLE: 0.05, NOISE: 0.09}
 
 MALIGNANT_WEIGHT = 1.5
 """A record with VF or VT is drawn so much more often: its other windows are the hardest."""
-
-SLOWED_SHARE = 0.12
-"""How often a window of VT is slowed to below the definition's rate, whereby it is VT no more."""
-
-SLOWED_BPM = (75.0, 112.0)
 
 ONE_LEAD_SHARE = 0.4
 """How often only one of the two leads is shown, so that one is enough."""
@@ -74,7 +68,6 @@ class Examples:
         self._seed = seed
         self._trace = np.concatenate([two_leads(record.trace) for record in records])
         self._kinds = np.concatenate([record.kinds for record in records])
-        self._rate_bpm = np.concatenate([_vt_rates_bpm(record) for record in records])
         self._starts, self._chance = _drawing(records, held or {})
         self._augment = Augmentation(_noisy_stretches(records), seed)
 
@@ -89,12 +82,11 @@ class Examples:
         reach = starts[:, None] + np.arange(LONG - REACH, LONG)
         long_target, long_weight = self._target(starts, LONG)
         short_target, short_weight = self._target(starts + LONG - SHORT, SHORT)
-        pace, slowed = self._paces(starts, self._kinds[reach], random)
+        pace = _paces(self._kinds[reach], random)
         delicate = torch.from_numpy(long_target[:, 1:3].sum(1) > 0)
         windows = torch.from_numpy(np.ascontiguousarray(self._trace[reach].transpose(0, 2, 1)))
         ecg, heavy = self._augment(windows, torch.from_numpy(pace), delicate)
         for target in (long_target, short_target):
-            target[slowed] = np.eye(len(CLASSES))[CLASSES.index(OTHER)]
             target[heavy.numpy()] = np.eye(len(CLASSES))[CLASSES.index(NOISE)]
         absent = np.zeros((len(starts), 2), dtype=bool)
         one = random.random(len(starts)) < ONE_LEAD_SHARE
@@ -105,26 +97,6 @@ class Examples:
             (torch.from_numpy(long_target), torch.from_numpy(short_target)),
             (torch.from_numpy(long_weight), torch.from_numpy(short_weight)),
         )
-
-    def _paces(
-        self, starts: NDArray[np.intp], kinds: NDArray[np.int8], random: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """How much faster each window shall run, and which of them were VT and are too slow for it now.
-
-        Half of all windows run a tenth slower or faster, for hearts and recorders' clocks differ; fibrillation,
-        which has a wide range of frequencies, a quarter; VT is not slowed below its definition, or clearly so.
-        """
-        count = len(starts)
-        pace = np.where(random.random(count) < 0.5, random.uniform(0.92, 1.1, count), 1.0)
-        vf = (kinds == CLASSES.index(VF)).all(1)
-        pace = np.where(vf & (random.random(count) < 0.6), random.uniform(0.75, REACH / LONG, count), pace)
-        rate_bpm = self._rate_bpm[starts + LONG - 1]
-        vt = (kinds[:, REACH - LONG :] == CLASSES.index(VT)).all(1) & (rate_bpm > 0)
-        least = VT_MIN_RATE_BPM / np.maximum(rate_bpm, VT_MIN_RATE_BPM)
-        pace = np.where(vt, np.maximum(pace, np.minimum(least, 1.0)), pace)
-        slower = random.uniform(*SLOWED_BPM, count) / np.maximum(rate_bpm, 1.0)
-        slowed = vt & (random.random(count) < SLOWED_SHARE) & (slower > 0.45)
-        return np.where(slowed, slower, pace).astype(np.float32), slowed
 
     def _target(
         self, starts: NDArray[np.intp], samples: int
@@ -163,14 +135,15 @@ def _as_classes(share: NDArray[np.float32]) -> NDArray[np.float32]:
     return target
 
 
-def _vt_rates_bpm(record: Record) -> NDArray[np.float32]:
-    """The rate of the stretch of VT that a sample lies in, (samples,); 0 elsewhere and where it is not known."""
-    rates = np.zeros(len(record.trace), dtype=np.float32)
-    for interval in record.labels.rhythms:
-        if interval.rhythm == VT:
-            first, last = round(interval.start_s * RATE_HZ), round(interval.end_s * RATE_HZ)
-            rates[first:last] = stretch_rate_bpm(interval, record.labels, record.trace) or 0.0
-    return rates
+def _paces(kinds: NDArray[np.int8], random: np.random.Generator) -> NDArray[np.float32]:
+    """How much faster each window, (windows, REACH) of kinds, shall run.
+
+    Half of them a tenth slower or faster, for hearts and recorders' clocks differ; fibrillation, which has a
+    wide range of frequencies, a fifth.
+    """
+    width = np.where((kinds == CLASSES.index(VF)).all(1), 0.2, 0.09)
+    there = random.random(len(kinds)) < 0.5
+    return (1 + there * width * random.uniform(-1, 1, len(kinds))).astype(np.float32)
 
 
 def _drawing(

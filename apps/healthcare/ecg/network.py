@@ -14,7 +14,7 @@ from apps.healthcare.ecg.rhythm import CLASSES, LONG, RATE_HZ, SHORT
 
 OUTPUTS = ("logits_4s", "logits_2s", "lead_logits_4s", "lead_logits_2s")
 
-WIDTHS = (16, 32, 48, 64)
+WIDTHS = (12, 24, 32, 48)
 BINS = 120
 BIN_HZ = 0.25
 LAGS = range(5, 215, 3)

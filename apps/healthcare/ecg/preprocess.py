@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeai_core.errors import InputError
-from edgeai_core.signals.filters import CausalFilter, high_pass, notch
+from edgeai_core.signals.filters import Bridge, CausalFilter, high_pass, notch
 from edgeai_core.signals.resample import StreamResampler
 from edgeai_core.signals.spectra import band_powers
 from edgeai_core.signals.windows import SlidingWindow
@@ -29,7 +29,7 @@ MIN_RATE_HZ, MAX_RATE_HZ, MAX_LEADS = 90.0, 4000.0, 32
 _BASELINE_HZ = 0.5  # slower is breathing and movement (AHA 2007: a cut-off of 0.5 Hz or less for monitoring)
 _MAINS_HZ = (50.0, 60.0)
 _LONGEST_FILTER_S = 0.04  # what resampling may delay the samples by
-_LARGEST_MV = 1e4
+_LARGEST_MV = 1e4  # more is no voltage of an electrode, and counts as missing
 
 _FLAT_MV = 0.005  # from peak to peak: a lead on a body moves more, if only by its noise
 _STUCK_S = 1.0  # so long on one value exactly: the input is open, saturated or repeated
@@ -48,9 +48,9 @@ class Clean:
     """Samples (n, leads) at WORKING_RATE_HZ; sample i stands for the input at (first_index + i) / WORKING_RATE_HZ s.
 
     ``samples_mv``: without baseline wander and mains. ``raw_mv``: only resampled. Where the input was not a
-    number, its last one is held. ``quality`` (leads,): from 0, no use, to 1, clean; ``lead_off`` (leads,):
-    missing, flat or saturated, so that nothing of a heart is in it. Both speak of the last QUALITY_WINDOW_S and
-    are 1 and False until there is so much signal.
+    number, its last one is held, and both go on from there. ``quality`` (leads,): from 0, no use, to 1, clean;
+    ``lead_off`` (leads,): missing, flat or saturated, so that nothing of a heart is in it. Both speak of the
+    last QUALITY_WINDOW_S and are 1 and False until there is so much signal.
     """
 
     samples_mv: Array
@@ -80,6 +80,7 @@ class Preprocessor:
             notch(mains, WORKING_RATE_HZ) for mains in (_MAINS_HZ if mains_hz is None else (mains_hz,))
         ]
         self._filter = CausalFilter(np.concatenate(sections), leads)
+        self._bridge = Bridge(leads, _LARGEST_MV)
         self._rate_hz = rate_hz
         self._windows = SlidingWindow(
             round(QUALITY_WINDOW_S * rate_hz), round(QUALITY_HOP_S * rate_hz), leads
@@ -102,7 +103,7 @@ class Preprocessor:
             )
         for window in self._windows.push(samples_mv):
             self._quality, self._lead_off = lead_quality(window.samples, self._rate_hz)
-        raw_mv = self._resampler.push(np.clip(samples_mv, -_LARGEST_MV, _LARGEST_MV))
+        raw_mv = self._resampler.push(self._bridge.push(samples_mv))
         first, self._made = self._made, self._made + len(raw_mv)
         return Clean(self._filter.push(raw_mv), raw_mv, first, self._quality, self._lead_off)
 
@@ -113,13 +114,8 @@ def lead_quality(window_mv: NDArray[np.floating], rate_hz: float) -> tuple[Array
     Noise is what lies above and below the band of hearts' power, compared with that band; a rhythm's shape
     plays no part, so fibrillation is no noise. In a flat line small noise is no fault: it may be asystole.
     """
-    good = np.isfinite(window_mv)
-    present = good.mean(axis=0)
-    values = (
-        np.where(good, window_mv, np.nanmedian(np.where(good, window_mv, np.nan), axis=0))
-        if good.any()
-        else np.zeros_like(window_mv)
-    )
+    present = (np.abs(window_mv) <= _LARGEST_MV).mean(axis=0)
+    values = Bridge(window_mv.shape[1], _LARGEST_MV).push(window_mv)
     off = (present < 0.5) | (np.ptp(values, axis=0) < _FLAT_MV) | _stuck(values, round(_STUCK_S * rate_hz))
     powers = band_powers(values, rate_hz, [_HEART_BAND_HZ, _WANDER_BAND_HZ, *_MUSCLE_BANDS_HZ])
     heart = np.maximum(powers[0], _LEAST_POWER_MV2)

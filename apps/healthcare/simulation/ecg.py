@@ -132,7 +132,7 @@ def _play(
             _check_rate(segment, 100, 250)
             times_s = _regular_times_s(segment.rate_bpm, start_s, end_s, rng)
             for time_s in times_s:
-                scale = 1.4 + 0.06 * float(rng.standard_normal())
+                scale = 1.2 + 0.05 * float(rng.standard_normal())
                 add_beat(
                     moment_mv,
                     rate_hz,

@@ -70,7 +70,7 @@ class Scenario:
 SCENARIOS: dict[str, Scenario] = {
     "stable": Scenario((Segment("N", 14, 72), Segment("PVC", 16, 76))),
     "vt_into_vf": Scenario(
-        (Segment("N", 6, 82), Segment("VT", 7, 185), Segment("VF", 9), Segment("N", 6, 88))
+        (Segment("N", 6, 82), Segment("VT", 7, 180), Segment("VF", 9), Segment("N", 6, 88))
     ),
     "asystole": Scenario((Segment("N", 6.5, 64), Segment("ASYS", 8), Segment("N", 5.5, 58))),
     "lead_off": Scenario(

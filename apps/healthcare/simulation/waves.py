@@ -40,10 +40,10 @@ NORMAL_BEAT = (
 """Q, R, S and T of a beat that comes down the conduction system; QRS about 90 ms wide."""
 
 VENTRICULAR_BEAT = (
-    Wave(-0.045, 0.028, (0.10, 0.35, 0.55)),
-    Wave(0.010, 0.034, (0.55, -1.10, 0.60)),
-    Wave(0.075, 0.030, (0.20, -0.45, 0.15)),
-    Wave(0.290, 0.060, (-0.30, 0.50, -0.35)),
+    Wave(-0.036, 0.017, (0.10, 0.30, 0.60)),
+    Wave(0.008, 0.020, (0.60, -1.25, 0.55)),
+    Wave(0.056, 0.018, (0.25, -0.55, -0.30)),
+    Wave(0.240, 0.048, (-0.25, 0.45, -0.30)),
 )
 """A beat that begins in a ventricle: QRS about 160 ms wide, T against it."""
 

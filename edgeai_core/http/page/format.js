@@ -60,7 +60,7 @@ export function words(field) {
 /** Three significant digits, no exponent where it can be helped. @param {number} value */
 export function significant(value) {
   if (!Number.isFinite(value)) return EMPTY;
-  const size = Math.abs(value);
+  const size = Math.abs(Number(value.toPrecision(3)));
   if (size >= 100) return value.toFixed(0);
   if (size >= 10) return value.toFixed(1);
   if (size >= 0.01 || size === 0) return value.toFixed(2);

@@ -7,9 +7,9 @@ const POLL_MS = 2000;
 const STALE_MS = 5000;
 const MAX_FIELDS = 12;
 
-/** @typedef {"running" | "degraded" | "fault" | "stale"} LoopState */
+/** @typedef {"running" | "degraded" | "fault" | "stopped" | "unheard"} LoopState */
 
-const STATE_WORDS = { running: "Running", degraded: "Degraded", fault: "Fault", stale: "Stopped" };
+const STATE_WORDS = { running: "Running", degraded: "Degraded", fault: "Fault", stopped: "Stopped", unheard: "Not heard" };
 
 export class Loops {
   /** @type {Map<string, Tile>} */
@@ -92,10 +92,12 @@ class Tile {
       "article",
       { class: "tile", "aria-labelledby": id },
       h("header", {}, h("h3", { id }, name), this.#state),
-      this.#cells,
-      h("h4", {}, "Last decision"),
-      this.#decision,
-      this.#note,
+      h(
+        "div",
+        { class: "tile-body" },
+        h("div", {}, this.#cells, this.#note),
+        h("div", { class: "last" }, h("h4", {}, "Last decision"), this.#decision),
+      ),
     );
   }
 
@@ -136,8 +138,8 @@ class Tile {
   #judge() {
     const { alive, reason, level } = this.#statistics;
     const unheard_ms = performance.now() - this.#heard_ms;
-    if (unheard_ms > STALE_MS) return ["stale", `Nothing heard for ${span(unheard_ms)}: what stands here is old.`];
-    if (alive === false) return ["stale", `What stands here is old: ${reason ?? "it makes no progress"}.`];
+    if (unheard_ms > STALE_MS) return ["unheard", `Nothing heard for ${span(unheard_ms)}: what stands here is old.`];
+    if (alive === false) return ["stopped", `What stands here is old: ${reason ?? "it makes no progress"}.`];
     if (this.#cycle?.fault) return ["fault", `The fallback decides: ${plain(this.#cycle.fault)}`];
     if ((number(level) ?? 0) > 0) return ["degraded", `Degraded to level ${plain(level)} to hold its deadline.`];
     return ["running", ""];
@@ -156,7 +158,7 @@ class Tile {
       ["Lateness", microseconds(s.lateness_us?.p50), `p99 ${microseconds(s.lateness_us?.p99)}`],
       ["Duration", microseconds(s.duration_us?.p50), deadline_s === null ? "" : `of ${microseconds(deadline_s * 1e6)}`],
       ["Missed", plain(s.missed_releases ?? 0), `${plain(s.overruns ?? 0)} overran`],
-      ["Dropped", plain(s.dropped_samples ?? 0), `${plain(s.faults ?? 0)} faults`],
+      ["Dropped", plain(s.dropped_samples ?? 0), s.faults === 1 ? "1 fault" : `${plain(s.faults ?? 0)} faults`],
     ];
   }
 }

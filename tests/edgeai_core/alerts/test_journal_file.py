@@ -16,7 +16,6 @@ import edgeai_core.alerts.database as database
 from edgeai_core.alerts.database import (
     JournalBusyError,
     JournalCorruptError,
-    connect,
     refuse_network,
     set_aside,
 )
@@ -79,10 +78,10 @@ def test_the_journal_is_for_its_owner_alone(
 
 
 def test_a_commit_is_on_the_disk_before_it_returns(journal_path: Path) -> None:
-    connection = connect(journal_path)
-    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
-    connection.close()
+    journal = Journal(journal_path, device="ward-3")
+    assert journal._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert journal._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    journal.close()
 
 
 @pytest.mark.parametrize(
@@ -181,6 +180,21 @@ def test_a_writer_that_waits_too_long_for_another_says_so_and_writes_nothing(
     impatient.close()
 
 
+def test_the_log_is_folded_back_when_it_is_long_and_the_file_stays_whole_under_several_writers(
+    journal: Journal, journal_path: Path, change: Callable[..., Change]
+) -> None:
+    log = journal_path.with_name("journal.sqlite3-wal")
+    other = Journal(journal_path, device="ward-3")
+    longest = 0
+    for number in range(150):
+        (journal, other)[number % 2].append([change(subject=f"patient-{number}", ecg_mv=["0.123"] * 5000)])
+        longest = max(longest, log.stat().st_size)
+    other.close()
+    assert journal_path.stat().st_size > 8_000_000
+    assert longest < 6_000_000
+    assert journal._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
 # Migrations
 
 
@@ -188,12 +202,13 @@ def test_a_writer_that_waits_too_long_for_another_says_so_and_writes_nothing(
 def test_a_file_of_any_earlier_version_is_brought_up_to_date(journal_path: Path, version: int) -> None:
     journal_path.parent.mkdir()
     old = sqlite3.connect(journal_path, isolation_level=None)
-    assert migrate(old, MIGRATIONS[:version]) == (0, version)
+    assert migrate(old, MIGRATIONS[:version]) == version
     old.close()
-    connection = connect(journal_path)
-    assert user_version(connection) == len(MIGRATIONS)
-    assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-    connection.close()
+    journal = Journal(journal_path, device="ward-3")
+    assert user_version(journal._connection) == len(MIGRATIONS)
+    assert journal._connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+    assert journal.alerts() == []
+    journal.close()
 
 
 def test_a_later_step_keeps_what_an_earlier_version_wrote(
@@ -202,8 +217,8 @@ def test_a_later_step_keeps_what_an_earlier_version_wrote(
     _journal_with_an_alert(journal_path, change)
     connection = sqlite3.connect(journal_path, isolation_level=None)
     later = (*MIGRATIONS, ("ALTER TABLE alerts ADD COLUMN silenced_until TEXT",))
-    assert migrate(connection, later) == (len(MIGRATIONS), len(MIGRATIONS) + 1)
-    assert migrate(connection, later) == (len(MIGRATIONS) + 1, len(MIGRATIONS) + 1)
+    assert migrate(connection, later) == len(MIGRATIONS) + 1
+    assert migrate(connection, later) == len(MIGRATIONS) + 1
     assert connection.execute("SELECT subject, silenced_until FROM alerts").fetchall() == [
         ("patient-0", None)
     ]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.signal import sosfilt, sosfilt_zi, sosfreqz
 
 from edgeai_core.errors import InputError
-from edgeai_core.signals.filters import CausalFilter, Hold, band_pass, high_pass, low_pass, notch
+from edgeai_core.signals.filters import Bridge, CausalFilter, Hold, band_pass, high_pass, low_pass, notch
 
 RATE_HZ = 250.0
 DESIGNS = {
@@ -49,7 +49,9 @@ def test_a_stream_gives_what_scipy_gives_at_once(sections):
     assert np.allclose(CausalFilter(sections).push(samples)[:, 0], expected, atol=1e-12)
 
 
-@pytest.mark.parametrize(("kind", "gain"), [("high-pass", 0), ("low-pass", 1), ("band-pass", 0), ("notch", 1)])
+@pytest.mark.parametrize(
+    ("kind", "gain"), [("high-pass", 0), ("low-pass", 1), ("band-pass", 0), ("notch", 1)]
+)
 @given(level=st.floats(-500, 500))
 @settings(max_examples=10, deadline=None)
 def test_a_constant_makes_no_transient(kind, gain, level):
@@ -120,3 +122,26 @@ def test_edges_that_make_no_filter_are_refused(edges):
 def test_the_wrong_number_of_channels_is_refused():
     with pytest.raises(InputError, match=r"\(n, 2\)"):
         CausalFilter(DESIGNS["notch"], 2).push(np.zeros((5, 3)))
+
+
+@given(
+    gaps=st.lists(st.tuples(st.integers(0, 199), st.integers(1, 40)), max_size=5),
+    sizes=st.lists(st.integers(0, 40), max_size=8),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_bridged_gap_makes_no_edge_whatever_the_chunks(gaps, sizes):
+    steps = np.random.default_rng(1).normal(0, 1, (200, 2))
+    samples = np.cumsum(steps, axis=0) + 100
+    for start, length in gaps:
+        samples[start : start + length, 0] = np.nan
+    out = in_chunks(Bridge(2), samples, sizes)
+    assert np.isfinite(out).all()
+    first = np.flatnonzero(np.isfinite(samples[:, 0]))[:1]
+    moved = np.abs(np.diff(out[:, 0]))
+    assert (moved <= np.abs(steps[1:, 0]) + 1e-9)[first[0] if first.size else 0 :].all()
+    assert np.array_equal(out[:, 1], samples[:, 1])
+
+
+def test_a_channel_without_gaps_is_bridged_to_itself():
+    samples = signal(50, 1, 0)
+    assert np.array_equal(Bridge(1).push(samples), samples)

@@ -16,7 +16,7 @@ from edgeai_core.signals.windows import SlidingWindow
     hop=st.integers(1, 50),
     sizes=st.lists(st.integers(0, 60), max_size=12),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_window_comes_once_whatever_the_chunks(length, hop, sizes):
     samples = np.arange(2 * sum(sizes), dtype=float).reshape(-1, 2)
     stream = SlidingWindow(length, hop, 2)

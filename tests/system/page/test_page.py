@@ -217,17 +217,18 @@ def test_a_tile_says_how_its_loop_runs_and_what_it_decided(ward: Device, screen:
         assert word in tile
 
 
-@pytest.mark.parametrize("width_px", [380, 768, 1280, 1920])
-def test_no_width_of_screen_needs_sideways_scrolling(ward: Device, screen: Any, width_px: int) -> None:
-    screen.size(width_px, 900)
+def test_no_width_of_screen_needs_sideways_scrolling(ward: Device, screen: Any) -> None:
     ward.find({**VF, "title": "Atrioventricularblockversorgungsalarm" * 3, "subject": "bed-" + "7" * 60})
     screen.until("document.querySelector('.alert.unanswered') && document.querySelector('.ecg canvas')")
-    assert screen.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    past_the_edge = (
-        "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1"
-        " && !e.closest('canvas')).map(e => e.className || e.tagName)"
-    )
-    assert screen.evaluate(past_the_edge) == []
+    for width_px in (380, 768, 1280, 1920):
+        screen.size(width_px, 900)
+        screen.until(f"innerWidth === {width_px}")
+        assert screen.evaluate("document.documentElement.scrollWidth <= innerWidth"), width_px
+        past_the_edge = (
+            "[...document.querySelectorAll('main *')].filter(e => e.checkVisibility()"
+            " && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.className || e.tagName)"
+        )
+        assert screen.evaluate(past_the_edge) == [], width_px
 
 
 def test_whoever_asks_for_less_motion_sees_no_flashing_and_others_no_more_than_three_a_second(
@@ -241,6 +242,24 @@ def test_whoever_asks_for_less_motion_sees_no_flashing_and_others_no_more_than_t
     screen.prefer(prefers_reduced_motion="reduce")
     screen.until(f"{periods_ms}.length === 0")
     screen.until("document.querySelector('.ecg-rate').textContent === '75'")
+
+
+def test_sound_is_off_until_asked_for_and_then_only_for_unanswered_high_alerts(
+    ward: Device, screen: Any
+) -> None:
+    screen.evaluate(
+        "window.tones = 0; window.OscillatorNode = class extends OscillatorNode {"
+        " constructor(...given) { super(...given); window.tones += 1; } }; 0"
+    )
+    ward.find(LOST)
+    screen.until(ROW.format("bed-9"))
+    screen.evaluate("document.querySelector('#sound').click()")
+    screen.until("document.querySelector('#sound').getAttribute('aria-pressed') === 'true'")
+    assert screen.evaluate("window.tones") == 0
+    ward.find(LOST, VF)
+    screen.until("window.tones > 0")
+    screen.evaluate("document.querySelector('#sound').click()")
+    screen.until("document.querySelector('#sound').getAttribute('aria-pressed') === 'false'")
 
 
 def test_after_a_restart_of_the_server_the_page_says_so_and_catches_up_by_itself(
@@ -280,7 +299,7 @@ def test_when_a_loop_stops_its_tile_and_its_strip_say_that_they_are_old(
     page.until("document.querySelector('.ecg-silent').checkVisibility()")
     assert page.text(".ecg-silent").startswith("No data for")
     assert page.text(".ecg-rate") != "75"
-    page.until("document.querySelector('.tile').dataset.state === 'stale'", within_s=40)
+    page.until("document.querySelector('.tile').dataset.state === 'stopped'", within_s=40)
     assert "Stopped" in page.text(".tile")
     assert "old" in page.text(".tile .note")
 

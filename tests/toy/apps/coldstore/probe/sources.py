@@ -19,7 +19,7 @@ class Thermometer:
     def open(self, clock: Clock) -> None:
         """Begin with the first second."""
         self._clock, self._due_ns = clock, clock.now_ns()
-        self._lines: Iterator[str] = iter(self._path.read_text().splitlines() if self._recorded else ())
+        self._lines: Iterator[str] = iter(self._text().splitlines() if self._recorded else ())
 
     def read(self, timeout_s: float) -> Reading[float] | None:
         """Return the temperature of the next second, in degrees Celsius; None where that is too far off."""
@@ -27,7 +27,7 @@ class Thermometer:
         self._clock.sleep_until_ns(min(self._due_ns, patience_ns))
         if self._due_ns > patience_ns:
             return None
-        line = next(self._lines, None) if self._recorded else self._path.read_text()
+        line = next(self._lines, None) if self._recorded else self._text()
         if line is None:
             raise EndOfStream
         time_ns, self._due_ns = self._due_ns, self._due_ns + 1_000_000_000
@@ -38,3 +38,9 @@ class Thermometer:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def _text(self) -> str:
+        try:
+            return self._path.read_text()
+        except OSError as error:
+            raise SensorError(f"{self._path}: {error.strerror}") from error

@@ -1,0 +1,53 @@
+"""What training and evaluation are asked: apart from both, so that their flags are known without their libraries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainOptions(BaseModel):
+    """What to train on, and where to put the models."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: list[Path] = Field(min_length=1, description="folder of WFDB records; may be given several times")
+    output: Path | None = Field(None, description="folder for the models; none: the state folder, by version")
+    version: str = Field(
+        "1.0.0", pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$", description="version of the models"
+    )
+    folds: int = Field(5, ge=2, le=20, description="parts of the cross-validation that sets the thresholds")
+    epochs: int = Field(10, ge=1, le=200, description="of each training")
+    seed: int = Field(0, ge=0, description="of splits, weights and drawing")
+    threads: int = Field(2, ge=1, le=64, description="processor cores to use")
+    work: Path | None = Field(
+        None, description="keep trainings in this folder: an interrupted run goes on from there"
+    )
+
+
+class EvaluateOptions(BaseModel):
+    """What to evaluate, and on what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: list[Path] = Field(min_length=1, description="folder of WFDB records; may be given several times")
+    cross_validate: bool = Field(
+        False, description="train anew, patient-wise, instead of judging the model that ships"
+    )
+    model: Path | None = Field(
+        None, description="another rhythm model (.onnx with its card); none: the one that ships"
+    )
+    folds: int = Field(5, ge=2, le=20, description="parts of a cross-validation")
+    epochs: int = Field(10, ge=1, le=200, description="of each training in a cross-validation")
+    seed: int = Field(0, ge=0, description="of splits, weights and drawing")
+    threads: int = Field(2, ge=1, le=64, description="processor cores to use")
+    work: Path | None = Field(
+        None, description="keep trainings in this folder: an interrupted run goes on from there"
+    )
+    leaky: bool = Field(
+        True, description="in a cross-validation, also print what windows drawn at random would have given"
+    )
+    tick_s: float = Field(
+        0.5, gt=0, le=0.5, description="the analysis decides so often; 0.1 is what the loop does"
+    )

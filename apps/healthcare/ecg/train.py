@@ -1,0 +1,143 @@
+"""Training of the rhythm network and the beat scorer on WFDB records: data -> models with their card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from apps.healthcare.ecg.datasets import data_refs, training_data
+from apps.healthcare.ecg.options import TrainOptions
+from edgeai_core.app import Progress
+from edgeai_core.state import find_state
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from apps.healthcare.ecg.network import RhythmNetwork
+    from apps.healthcare.ecg.windows import Record
+    from edgeai_core.runners.card import Golden
+
+TASK = "healthcare.ecg"
+
+LIMITS = (
+    "Taught on adults with two bedside or ambulatory leads at 250 and 360 Hz; other devices and leads are met by"
+    " augmentation only.",
+    "VF, flutter and VT come from few patients; the intervals by patient say how much is known.",
+    "VT means three or more wide beats at 120 a minute or more. Slower ventricular rhythms, and runs shorter than a"
+    " window, are not what it is for.",
+    "Fine VF under 0.1 mV is called asystole. Aberrant or paced tachycardia can be called VT.",
+    "Not for neonates, for diagnosis, or for defibrillators. Not a medical device.",
+)
+
+
+def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
+    """Train on all records, read the network by cross-validation, and write models and card.
+
+    Thresholds and calibration come from networks that had not seen the patients; they, and the figures in the
+    card, are those of the same training on four fifths of the patients. Raises InputError where the data are too few.
+    """
+    from apps.healthcare.ecg.crossfit import cross_fit, export, fit_scorer, rhythm_card, train_network
+    from apps.healthcare.ecg.rhythm import RhythmClassifier
+    from apps.healthcare.ecg.scores import fit_readings, score
+    from apps.healthcare.ecg.window_figures import window_figures
+    from apps.healthcare.ecg.windows import load_records
+    from edgeai_core.runners.card import CardFigure, card_path, write_card
+    from edgeai_core.runners.onnx import OnnxRunner
+
+    records = [
+        record for record in load_records(options.data, progress) if record.labels.rhythms_from != "none"
+    ]
+    output = options.output or find_state().create().models / TASK / options.version
+    output.mkdir(parents=True, exist_ok=True)
+    with nullcontext(options.work) if options.work else TemporaryDirectory(prefix="edgeai-ecg-") as folder:
+        work = Path(folder)
+        work.mkdir(parents=True, exist_ok=True)
+        parts = cross_fit(
+            records,
+            work,
+            folds=options.folds,
+            epochs=options.epochs,
+            seed=options.seed,
+            threads=options.threads,
+            progress=progress,
+            work=options.work,
+            beats=False,
+        )
+        scores = []
+        for part in parts:
+            runner = OnnxRunner(part.model)
+            readings = RhythmClassifier(runner).readings
+            scores += [(score(runner, record), readings) for record in part.records]
+        network = train_network(
+            records,
+            options.seed,
+            options.threads,
+            progress,
+            epochs=options.epochs,
+            label="training on all",
+            work=options.work,
+        )
+    model = output / "rhythm.onnx"
+    export(network, model)
+    figures = window_figures(scores)
+    data = " ".join(f"--data {path.name}" for path in options.data)
+    command = f"edgeai evaluate {TASK} {data} --cross-validate"
+    card = rhythm_card(
+        model,
+        fit_readings([each for each, _ in scores]),
+        version=options.version,
+        limits=LIMITS,
+        training_data=training_data(records, f"all patients; figures from {options.folds} folds by patient"),
+        figures={name: CardFigure.of(f, command) for name, f in figures.items() if f.value is not None},
+        golden=_golden(network, records, output / "rhythm.golden.npz"),
+    )
+    write_card(card, card_path(model))
+    OnnxRunner(model)  # it must pass its own golden vectors
+    written: dict[str, object] = {"model": str(model), "card": str(card_path(model))}
+    if any(record.labels.beat_s.size for record in records):
+        progress("fitting the beat scorer", 0, 1)
+        scorer = output / "beats.npz"
+        fit_scorer(records, options.seed).save(scorer)
+        progress("fitting the beat scorer", 1, 1)
+        written["beats"] = str(scorer)
+    written["data"] = [ref.to_json() for ref in data_refs(records)]
+    written["figures"] = {name: figure.to_json() for name, figure in figures.items()}
+    return written
+
+
+def _golden(network: RhythmNetwork, records: Sequence[Record], path: Path) -> Golden:
+    """Keep some real windows with what the network as trained says of them: one of each kind of rhythm there is."""
+    import numpy as np
+    import torch
+
+    from apps.healthcare.ecg.network import OUTPUTS
+    from apps.healthcare.ecg.rhythm import CLASSES, LONG
+    from edgeai_core.runners.golden import GoldenVector, write_golden
+
+    vectors = []
+    for kind in range(len(CLASSES)):
+        found = _window_of(records, kind, LONG)
+        if found is None:
+            continue
+        with torch.no_grad():
+            results = network(torch.from_numpy(found))
+        outputs = {name: np.asarray(result.numpy()) for name, result in zip(OUTPUTS, results, strict=True)}
+        vectors.append(GoldenVector({"ecg": found}, outputs))
+    return write_golden(path, vectors, atol=1e-3, rtol=1e-3)
+
+
+def _window_of(records: Sequence[Record], kind: int, samples: int) -> NDArray[np.float32] | None:
+    """The first window that is wholly of one kind, (1, leads, samples)."""
+    import numpy as np
+
+    for record in records:
+        starts = np.arange(0, len(record.trace) - samples, samples)
+        whole = np.flatnonzero(record.shares(starts, samples)[:, kind] == 1)
+        if len(whole):
+            first = starts[whole[0]]
+            return np.ascontiguousarray(record.trace[first : first + samples].T[None])
+    return None
