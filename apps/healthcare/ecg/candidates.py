@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d
 
 from edgeai_core.errors import InputError
 from edgeai_core.signals.filters import Bridge
@@ -115,8 +114,7 @@ class CandidateFinder:
         grid = self._grid = np.concatenate([self._grid, new])
         first, end = self._behind, max(self._behind, len(grid) - self._ahead)
         logs = [band.log_envelope(grid) for band in self._bands]
-        around = logs[_MAIN][first - self._apart : end + self._apart]
-        largest = maximum_filter1d(around, 2 * self._apart + 1)[self._apart : len(around) - self._apart]
+        largest = _moving_maximum(logs[_MAIN][first - self._apart : end + self._apart], 2 * self._apart + 1)
         main = logs[_MAIN][first:end]
         positions = np.flatnonzero((main == largest) & (main > math.log(_LEAST_MV))) + first
         found = Candidates(
@@ -136,36 +134,31 @@ class CandidateFinder:
 
     def _features(self, logs: list[Floats], positions: NDArray[np.intp], numbers: NDArray[np.intp]) -> Floats:
         count = len(positions)
-        features = np.empty((count, FEATURE_COUNT), np.float32)
-        if not count:
-            return features
         size = logs[_MAIN][positions]
-        features[:, 0] = size
-        column = 1
+        window = np.arange(count)[:, None] + np.arange(_REMEMBERED)
         all_numbers = np.concatenate([self._earlier, numbers])
-        lags = numbers[:, None] - np.lib.stride_tricks.sliding_window_view(all_numbers, _REMEMBERED)[:count]
+        lags = numbers[:, None] - all_numbers.take(window)
         counted = (lags > _REFRACTORY_S * self._grid_hz) & (lags < MEMORY_S * self._grid_hz)
-        all_sizes = np.empty((len(self._bands), _REMEMBERED + count), np.float32)
-        all_sizes[:, :_REMEMBERED] = self._earlier_sizes
-        for band, log, sizes in zip(self._bands, logs, all_sizes, strict=True):
-            contour = log.take(positions[:, None] + band.offsets)
-            peak = contour[:, band.core].max(axis=1)
-            sizes[_REMEMBERED:] = peak
-            features[:, column] = peak - size
-            width = len(band.offsets)
-            into = features[:, column + 1 : column + 1 + width]
-            np.clip(np.subtract(contour, peak[:, None], out=into), *_CONTOUR_LIMITS, out=into)
-            column += 1 + width
-            earlier = np.lib.stride_tricks.sliding_window_view(sizes, _REMEMBERED)[:count]
-            ranked = np.sort(np.where(counted, earlier, np.float32(-math.inf)), axis=1)
-            into = features[:, column : column + len(_RANKS)]
-            for at, rank in enumerate(_RANKS):
-                np.subtract(ranked[:, _REMEMBERED - 1 - rank], peak, out=into[:, at])
-            np.clip(into, *_RANK_LIMITS, out=into)
-            column += len(_RANKS)
+        uncounted = np.where(counted, np.float32(0), np.float32(-math.inf))
         self._earlier = all_numbers[count:].copy()
-        self._earlier_sizes = all_sizes[:, count:].copy()
-        return features
+        columns = [size[:, None]]
+        for at, (band, log) in enumerate(zip(self._bands, logs, strict=True)):
+            contour = log.take(positions[:, None] + band.offsets)
+            peak = contour[:, band.core].max(axis=1, initial=math.log(_FLOOR_MV))[:, None]
+            sizes = np.concatenate([self._earlier_sizes[at], peak[:, 0]])
+            self._earlier_sizes[at] = sizes[count:]
+            ranked = sizes.take(window)
+            ranked += uncounted
+            ranked.sort(axis=1)
+            ranks = np.stack([ranked[:, _REMEMBERED - 1 - rank] for rank in _RANKS], axis=1)
+            contour -= peak
+            ranks -= peak
+            columns += [
+                peak - size[:, None],
+                np.clip(contour, *_CONTOUR_LIMITS, out=contour),
+                np.clip(ranks, *_RANK_LIMITS, out=ranks),
+            ]
+        return np.concatenate(columns, axis=1)
 
 
 class _Band:
@@ -209,6 +202,15 @@ def _moving_sum(values: Floats, width: int) -> Floats:
             assert total is not None
             return total
         power, size = power[:-size] + power[size:], size * 2
+
+
+def _moving_maximum(values: Floats, width: int) -> Floats:
+    """Maxima of ``width`` neighbours, by doubling."""
+    size = 1
+    while 2 * size <= width:
+        values, size = np.maximum(values[:-size], values[size:]), size * 2
+    rest = width - size
+    return np.maximum(values[: len(values) - rest], values[rest:]) if rest else values
 
 
 def _mean_of_runs(samples: NDArray[np.float64], run: int) -> Floats:

@@ -53,10 +53,10 @@ class Limits:
     """Where alarms begin. Raises ValueError for limits that contradict each other.
 
     A ventricular rhythm is believed at a probability of ``ventricular``, and until it falls under
-    ``ventricular_over``; VT begins only at ``vt_bpm`` a minute or more. ``activity_mv``, peak to peak, parts asystole from
-    everything else: without a beat and below it the heart stands still, and nothing below it is called VF or VT
-    (coarse fibrillation is above 0.2 mV in the recommendations of Kerber et al., Circulation 95:1677-1682,
-    1997). A rate alarm ends when the rate is ``rate_margin`` (a share) back inside its limit.
+    ``ventricular_over``; VT begins only at ``vt_bpm`` a minute or more. ``activity_mv``, peak to peak, parts
+    asystole from everything else: without a beat and below it the heart stands still, and nothing below it is
+    called VF or VT (coarse fibrillation is above 0.2 mV in the recommendations of Kerber et al., Circulation
+    95:1677-1682, 1997). A rate alarm ends when the rate is ``rate_margin`` (a share) back inside its limit.
     """
 
     ventricular: float = 0.5

@@ -85,6 +85,7 @@ class EcgStep:
         self._analyzer = analyzer
 
     def __call__(self, snapshot: Snapshot) -> Decision[EcgOutput]:
+        """Analyse what has come, and decide."""
         self._analyzer.rhythm_every_s = 0.5 if snapshot.level == 0 else 1.0
         for sample in snapshot[ECG].samples:
             self._analyzer.push(sample.data, snapshot.stages)
