@@ -120,5 +120,4 @@ class LoopWatch:
             self._statistics.pop(name, None)
 
     def _patience_s(self, header: dict[str, Any]) -> float:
-        rate_hz = header.get("target_rate_hz")
-        return max(self._stall_after_s, 5.0 / rate_hz) if rate_hz else self._stall_after_s
+        return max(self._stall_after_s, 5.0 * float(header.get("progress_every_s", 0.0)))

@@ -89,6 +89,7 @@ class LoopStatistics:
             "started_ns": started_ns,
             "target_rate_hz": rate_hz,
             "trigger": "clock" if rate_hz else spec.trigger.input.source,  # type: ignore[union-attr]
+            "progress_every_s": 1 / rate_hz if rate_hz else spec.trigger.idle_s,  # type: ignore[union-attr]
             "deadline_s": spec.deadline_s,
             "max_ages_s": {each.source: each.max_age_s for each in spec.inputs},
             "degradations": [rung.name for rung in spec.degradations],

@@ -103,7 +103,7 @@ def run_loop(app: App, spec: LoopSpec[Any], state: State, *, device: str = "") -
         stack.callback(statistics.close)
         loop = Loop(
             spec,
-            with_topics(spec, spec.build(), app.name, state.run),
+            with_topics(spec, spec.build(), state.run),
             clock,
             sinks=(topic, alerts, live),
             statistics=statistics,
@@ -115,7 +115,7 @@ def run_loop(app: App, spec: LoopSpec[Any], state: State, *, device: str = "") -
         log.info("loop ended")
 
 
-def with_topics(spec: LoopSpec[Any], parts: Parts[Any], app: str, run: Path) -> Parts[Any]:
+def with_topics(spec: LoopSpec[Any], parts: Parts[Any], run: Path) -> Parts[Any]:
     """Add a source for every input that names another loop's output, typed by that loop's ``safe`` decision."""
     own = {source.name for source in parts.sources}
     topics = [each.source for each in spec.inputs if each.source not in own and "." in each.source]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from apps.healthcare.ecg.beat_scorer import BeatScorer
 from apps.healthcare.ecg.beats import MultiLeadDetector
-from apps.healthcare.ecg.decide import Code, EcgOutput, Limits, Subject, decide
+from apps.healthcare.ecg.decide import EcgOutput, Limits, Standing, Subject, decide
 from apps.healthcare.ecg.fuse import Evidence, Fusion
 from apps.healthcare.ecg.preprocess import WORKING_RATE_HZ, Clean, Preprocessor
 from apps.healthcare.ecg.rhythm import LONG_S, RhythmBelief, RhythmTrace
@@ -82,15 +82,15 @@ class EcgAnalyzer:
         self._scorer = scorer
         self._track: _Track | None = None
         self._next: tuple[str, int] = ("", 0)
-        self._standing: frozenset[Code] | None = None
+        self._standing: Standing | None = None
         self.decision: Decision[EcgOutput] = Decision(EcgOutput(settings.patient, "CANNOT_TELL"), None)
         """The latest decision; before the first tick nothing can be told."""
         self.rhythm_every_s = RHYTHM_EVERY_S
         """The network may be told to look less often."""
 
     @property
-    def standing(self) -> frozenset[Code] | None:
-        """The conditions that hold; None before the first judgement."""
+    def standing(self) -> Standing | None:
+        """What holds; None before the first judgement."""
         return self._standing
 
     def push(self, chunk: EcgChunk, stages: Stages | None = None) -> list[Decision[EcgOutput]]:
@@ -109,6 +109,7 @@ class EcgAnalyzer:
                 track = None
         if track is None:
             track = _Track(chunk, self._classifier, self._settings, self._scorer)
+            self._standing = None if self._standing is None else Standing(self._standing.codes)
         self._track = track
         self._next = (chunk.recording, chunk.first_index + len(chunk.samples_mv))
         subject = Subject(self._settings.patient, chunk.lead_names, chunk.simulated)
@@ -117,7 +118,7 @@ class EcgAnalyzer:
             belief = track.fusion.update(evidence)
             self.decision = decide(belief, self._standing, self._settings.limits, subject)
             if self.decision.conditions is not None:
-                self._standing = frozenset(Code(each.code) for each in self.decision.conditions)
+                self._standing = (self._standing or Standing()).after(self.decision)
             decisions.append(self.decision)
         return decisions
 
@@ -159,6 +160,7 @@ class _Track:
         self._pending: list[NDArray[np.float32]] = []
         self._taken = 0
         self._ticks = 0
+        self._busy = 0.0
         self._connected_since_s = np.zeros(leads)
         self._recent: deque[Clean] = deque(maxlen=round(AMPLITUDE_WINDOW_S / settings.tick_s))
         self._unseen: deque[Clean] = deque(maxlen=50)
@@ -204,6 +206,7 @@ class _Track:
             tuple(not off for off in clean.lead_off.tolist()),
             float(clean.quality.max()),
             self._amplitude_mv(clean.lead_off),
+            self._busy,
             beats,
             rhythm,
         )
@@ -213,6 +216,7 @@ class _Track:
         usable = ~clean.lead_off & (time_s - self._connected_since_s >= LONG_S)
         if not self._trace.full or not usable.any():
             return None
+        self._busy = _busy(self._trace.window[usable])
         return self._classifier.classify(self._trace.window, usable)
 
     def _amplitude_mv(self, lead_off: NDArray[np.bool_]) -> float | None:
@@ -240,3 +244,13 @@ class _Track:
             beats_s,
             self._taken / self.rate_hz,
         )
+
+
+def _busy(window_mv: NDArray[np.float32]) -> float:
+    """Return the share of samples further from their middle than 35 % of the furthest, of the calmest lead.
+
+    In slow rhythms (leads, samples) of annotated records it is under 0.1; where waves without sharp complexes
+    go on, so that beats are missed, it is mostly above 0.2.
+    """
+    away = np.abs(window_mv - np.median(window_mv, axis=1, keepdims=True))
+    return float((away > 0.35 * away.max(axis=1, keepdims=True)).mean(axis=1).min())

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 from scipy.signal import lfilter
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
@@ -21,7 +22,8 @@ from edgeai_core.errors import InputError
 from edgeai_core.runners.card import ModelCard, TensorSpec, TrainingData, card_path, digest_of, write_card
 from edgeai_core.signals.resample import StreamResampler
 
-_HIDDEN = (48, 24)
+_MEMBERS = 3  # networks whose logits are averaged, as one network: it depends less on the seed
+_HIDDEN = (24, 12)
 _PHASES = ((3e-3, 3), (1e-3, 2), (2e-4, 2))  # learning rate, passes through the examples
 _DECAY = 1e-4
 _DOUBTFUL_WEIGHT = 0.3  # of a second candidate near a beat: found first, it would count as the beat
@@ -31,6 +33,7 @@ _FIRST_LEAD_WEIGHT, _OTHER_WEIGHT = (
 )  # beats are annotated where they are seen best: in the first lead
 _BORDER_S = 0.5  # so near to what is left out, nothing is learnt either
 _RATES_HZ = (100, 125, 128, 200, 250, 360, 500, 1000)
+_PACES = (0.9, 1.6)  # how fast a record is played again: fast rhythms are rare in recordings
 _PIECE_S = 10.0  # noise keeps its kind and strength for so long
 
 Doubles = NDArray[np.float64]
@@ -52,8 +55,8 @@ def beat_examples(
     """Make examples of a record (n, leads) whose QRS complexes are at ``beat_s``, in order.
 
     Stretches in ``excluded`` (start, end in seconds) are left out: flutter, noise, what no one annotated.
-    Every lead is used as it is, and once more at another rate with noise, mains, steps, gaps and standstills
-    of the heart put in; ``seed`` makes them the same again.
+    Every lead is used as it is, and once more at another rate and pace, with noise, mains, steps, gaps and
+    standstills of the heart put in; ``seed`` makes them the same again.
     """
     random = np.random.default_rng(seed)
     examples = []
@@ -61,15 +64,14 @@ def beat_examples(
         weight = _OTHER_WEIGHT if lead else _FIRST_LEAD_WEIGHT
         values = np.asarray(samples_mv[:, lead], dtype=np.float64)
         examples.append(_labelled(values, rate_hz, beat_s, excluded, weight))
-        other_hz = float(random.choice(_RATES_HZ))
-        resampler = StreamResampler(rate_hz, other_hz)
-        values = _stood_still(
-            resampler.push(values[:, None])[:, 0], other_hz, stills := _stills(random, beat_s)
-        )
-        kept = beat_s[~_within(beat_s, stills, 0)]
-        examples.append(
-            _labelled(values + _noise(random, len(values), other_hz), other_hz, kept, excluded, _OTHER_WEIGHT)
-        )
+        other_hz, pace = float(random.choice(_RATES_HZ)), random.uniform(*_PACES)
+        values = StreamResampler(rate_hz, other_hz).push(values[:, None])[:, 0]
+        played_hz, played_s = other_hz * pace, beat_s / pace
+        stills = _stills(random, played_s)
+        values = _stood_still(values, played_hz, stills) + _noise(random, len(values), played_hz)
+        kept = played_s[~_within(played_s, stills, 0)]
+        left_out = [(start_s / pace, end_s / pace) for start_s, end_s in excluded]
+        examples.append(_labelled(values, played_hz, kept, left_out, _OTHER_WEIGHT))
     return examples
 
 
@@ -83,17 +85,22 @@ def fit_beat_scorer(examples: Iterable[BeatExamples], seed: int = 0) -> BeatScor
     weights = np.concatenate([part.weights for part in parts])
     mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64) + 1e-6
     values = (features - mean.astype(np.float32)) / scale.astype(np.float32)
-    network: Any = MLPClassifier(_HIDDEN, batch_size=512, alpha=_DECAY, random_state=seed, warm_start=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the passes are few on purpose
-        for rate, passes in _PHASES:
-            network.set_params(learning_rate_init=rate, max_iter=passes)
-            network.fit(values, is_beat, sample_weight=weights)
-    inner, biases = network.coefs_, network.intercepts_
-    first = inner[0] / scale[:, None]  # standardising is part of the first layer
+    members = [_fitted(values, is_beat, weights, seed * _MEMBERS + member) for member in range(_MEMBERS)]
+    firsts = [
+        member.coefs_[0] / scale[:, None] for member in members
+    ]  # standardising is part of the first layer
+    biases = [member.intercepts_[0] - mean @ first for member, first in zip(members, firsts, strict=True)]
     return BeatScorer(
-        tuple(np.asarray(weight, dtype=np.float32) for weight in (first, *inner[1:])),
-        tuple(np.asarray(bias, dtype=np.float32) for bias in (biases[0] - mean @ first, *biases[1:])),
+        (
+            _single(np.concatenate(firsts, axis=1)),
+            _single(block_diag(*(member.coefs_[1] for member in members))),
+            _single(np.concatenate([member.coefs_[2] for member in members]) / _MEMBERS),
+        ),
+        (
+            _single(np.concatenate(biases)),
+            _single(np.concatenate([member.intercepts_[1] for member in members])),
+            _single(np.mean([member.intercepts_[2] for member in members], axis=0)),
+        ),
     )
 
 
@@ -131,6 +138,22 @@ def save_beat_scorer(
     )
     write_card(card, card_path(path))
     return card
+
+
+def _fitted(
+    values: NDArray[np.float32], is_beat: NDArray[np.bool_], weights: NDArray[np.float32], seed: int
+) -> Any:
+    network = MLPClassifier(_HIDDEN, batch_size=512, alpha=_DECAY, random_state=seed, warm_start=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the passes are few on purpose
+        for rate, passes in _PHASES:
+            network.set_params(learning_rate_init=rate, max_iter=passes)
+            network.fit(values, is_beat, sample_weight=weights)
+    return network
+
+
+def _single(array: NDArray[np.floating]) -> NDArray[np.float32]:
+    return np.asarray(array, dtype=np.float32)
 
 
 def _labelled(

@@ -103,16 +103,19 @@ class CandidateFinder:
         if not len(self._grid):
             self._grid = np.full(self._behind, grid[0], np.float32)
             self._grid_start = -self._behind
-        step = round(_BLOCK_S * self._grid_hz)
-        return [self._describe(grid[at : at + step]) for at in range(0, len(grid), step)]
+        step, found = round(_BLOCK_S * self._grid_hz), []
+        for at in range(0, len(grid), step):
+            self._grid = np.concatenate([self._grid, grid[at : at + step]])
+            if len(self._grid) > self._behind + self._ahead:
+                found.append(self._describe(self._grid))
+        return found
 
     def flush(self) -> list[Candidates]:
         """The stream has ended: give the last candidates, as if the lead stayed where it is."""
         return self.push(np.full((self._ahead + 1) * self._run, math.nan)) if len(self._grid) else []
 
-    def _describe(self, new: Floats) -> Candidates:
-        grid = self._grid = np.concatenate([self._grid, new])
-        first, end = self._behind, max(self._behind, len(grid) - self._ahead)
+    def _describe(self, grid: Floats) -> Candidates:
+        first, end = self._behind, len(grid) - self._ahead
         logs = [band.log_envelope(grid) for band in self._bands]
         largest = _moving_maximum(logs[_MAIN][first - self._apart : end + self._apart], 2 * self._apart + 1)
         main = logs[_MAIN][first:end]

@@ -176,6 +176,9 @@ def rhythm_card(
         parameters={
             key: value for window, r in readings.items() for key, value in r.parameters(window).items()
         },
+        golden=golden,
+        training_data=training_data,
+        figures=figures or {},
     )
 
 

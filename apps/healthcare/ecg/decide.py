@@ -11,6 +11,7 @@ at once: high. A lost signal harms nobody by itself, but leaves a patient unwatc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
@@ -47,34 +48,45 @@ TITLES = {
 
 VENTRICULAR = frozenset({Code.VENTRICULAR_FIBRILLATION, Code.VENTRICULAR_TACHYCARDIA})
 
+VT_BEATS = 5
+"""The rate of VT is taken over so many beats (PhysioNet/CinC Challenge 2015)."""
+
 
 @dataclass(frozen=True)
 class Limits:
     """Where alarms begin. Raises ValueError for limits that contradict each other.
 
     A ventricular rhythm is believed at a probability of ``ventricular``, and until it falls under
-    ``ventricular_over``; VT begins only at ``vt_bpm`` a minute or more. ``activity_mv``, peak to peak, parts
-    asystole from everything else: without a beat and below it the heart stands still, and nothing below it is
-    called VF or VT (coarse fibrillation is above 0.2 mV in the recommendations of Kerber et al., Circulation
-    95:1677-1682, 1997). A rate alarm ends when the rate is ``rate_margin`` (a share) back inside its limit.
+    ``ventricular_over``. From a share of ``fibrillation`` on it is named fibrillation; where it has been named
+    VT only from ``fibrillation_after_vt``, lest one episode be named twice for a little more. VT begins only at
+    ``vt_bpm`` a minute or more. ``activity_mv``, peak to peak, parts asystole from everything else: without a
+    beat and below it the heart stands still, and nothing below it is called VF or VT (coarse fibrillation is
+    above 0.2 mV in the recommendations of Kerber et al., Circulation 95:1677-1682, 1997). A rate is slow only
+    where the signal is no busier than ``bradycardia_busy``: else there are beats that were not seen. A rate
+    alarm ends when the rate is ``rate_margin`` (a share) back inside its limit.
     """
 
     ventricular: float = 0.5
     ventricular_over: float = 0.2
+    fibrillation: float = 0.5
+    fibrillation_after_vt: float = 0.6
     vt_bpm: float = 120.0
     activity_mv: float = 0.2
     asystole_s: float = 4.0
     bradycardia_bpm: float = 40.0
     bradycardia_beats: int = 5
+    bradycardia_busy: float = 0.2
     tachycardia_bpm: float = 140.0
     tachycardia_beats: int = 17
-    rate_margin: float = 0.05
+    rate_margin: float = 0.1
 
     def __post_init__(self) -> None:
         if not 0 < self.ventricular_over <= self.ventricular < 1:
             raise ValueError("it must be 0 < ventricular_over <= ventricular < 1")
-        if not 0 <= self.rate_margin < 0.5:
-            raise ValueError("rate_margin is a share under 0.5")
+        if not 0 < self.fibrillation <= self.fibrillation_after_vt <= 1:
+            raise ValueError("it must be 0 < fibrillation <= fibrillation_after_vt <= 1")
+        if not 0 <= self.rate_margin < 0.5 or not 0 < self.bradycardia_busy <= 1:
+            raise ValueError("rate_margin is a share under 0.5, bradycardia_busy one above 0")
         if not 2 <= self.bradycardia_beats <= 32 or not 2 <= self.tachycardia_beats <= 32:
             raise ValueError("a rate is taken over 2 to 32 beats")
         if not 0 < self.bradycardia_bpm < self.tachycardia_bpm:
@@ -114,21 +126,41 @@ class Subject:
     simulated: bool = False
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What held at the last judgement, and until when VT, VF or asystole last did.
+
+    Beats found, or missed, in such a rhythm make no rate: intervals that began before its end are not counted.
+    """
+
+    codes: Set[Code] = frozenset()
+    rhythm_until_s: float = -math.inf
+
+    def after(self, decision: Decision[EcgOutput]) -> Standing:
+        """Return what stands after a decision; the same where it could judge nothing."""
+        if decision.conditions is None:
+            return self
+        codes = frozenset(Code(each.code) for each in decision.conditions)
+        holds = codes & (VENTRICULAR | {Code.ASYSTOLE})
+        return Standing(codes, decision.output.time_s if holds else self.rhythm_until_s)
+
+
 def decide(
-    belief: Belief, standing: Set[Code] | None, limits: Limits, subject: Subject
+    belief: Belief, standing: Standing | None, limits: Limits, subject: Subject
 ) -> Decision[EcgOutput]:
     """Say what holds now, given what held before (``standing``; None: nothing has been judged yet).
 
     Where nothing can be told, what stands goes on standing; before the first judgement the conditions are None.
     That no lead is connected can always be told.
     """
-    found = _found(belief, standing or frozenset(), limits)
+    before = standing or Standing()
+    found = _found(belief, before, limits)
     lost = not any(belief.connected)
     holding: dict[Code, float | None]
     if found is not None:
         holding = dict(found)
     else:
-        holding = {code: None for code in standing or () if code is not Code.SIGNAL_LOST}
+        holding = {code: None for code in before.codes if code is not Code.SIGNAL_LOST}
     if lost:
         holding[Code.SIGNAL_LOST] = None
     medical = [code for code in Code if code in holding and code is not Code.SIGNAL_LOST]
@@ -185,11 +217,11 @@ _RHYTHMS = {
 }
 
 
-def _found(belief: Belief, standing: Set[Code], limits: Limits) -> dict[Code, float] | None:
+def _found(belief: Belief, before: Standing, limits: Limits) -> dict[Code, float] | None:
     """Return the patient's conditions that hold, each with its probability; None where nothing can be told."""
     if belief.ventricular is None or belief.amplitude_mv is None:
         return None
-    if (code := _ventricular(belief, standing, limits)) is not None:
+    if (code := _ventricular(belief, before.codes, limits)) is not None:
         return {code: belief.ventricular}
     if not belief.readable:
         return None
@@ -197,10 +229,11 @@ def _found(belief: Belief, standing: Set[Code], limits: Limits) -> dict[Code, fl
         if belief.amplitude_mv >= limits.activity_mv:
             return None
         return {Code.ASYSTOLE: 1.0 - belief.ventricular}
+    rr_s = _counted_s(belief, before.rhythm_until_s)
     score = 0.0 if belief.beat_score is None else belief.beat_score
-    if _too_slow(belief, standing, limits):
-        return {Code.EXTREME_BRADYCARDIA: score}
-    if _too_fast(belief, standing, limits):
+    if _too_slow(rr_s, before.codes, limits):
+        return None if belief.busy > limits.bradycardia_busy else {Code.EXTREME_BRADYCARDIA: score}
+    if _too_fast(rr_s, before.codes, limits):
         return {Code.EXTREME_TACHYCARDIA: score}
     return {}
 
@@ -210,27 +243,35 @@ def _ventricular(belief: Belief, standing: Set[Code], limits: Limits) -> Code | 
     limit = limits.ventricular_over if standing & VENTRICULAR else limits.ventricular
     if (belief.ventricular or 0.0) < limit or (belief.amplitude_mv or 0.0) < limits.activity_mv:
         return None
-    if Code.VENTRICULAR_FIBRILLATION in standing or (belief.fibrillation or 0.0) >= 0.5:
+    vt_stands = Code.VENTRICULAR_TACHYCARDIA in standing
+    share = limits.fibrillation_after_vt if vt_stands else limits.fibrillation
+    if Code.VENTRICULAR_FIBRILLATION in standing or (belief.fibrillation or 0.0) >= share:
         return Code.VENTRICULAR_FIBRILLATION
-    rate = rate_bpm(belief.rr_s, 5)
-    if rate is not None and rate < limits.vt_bpm and Code.VENTRICULAR_TACHYCARDIA not in standing:
+    rate = rate_bpm(belief.rr_s, VT_BEATS)
+    if rate is not None and rate < limits.vt_bpm and not vt_stands:
         return None
     return Code.VENTRICULAR_TACHYCARDIA
 
 
-def _too_slow(belief: Belief, standing: Set[Code], limits: Limits) -> bool:
-    rate = rate_bpm(_since_asystole(belief.rr_s, limits), limits.bradycardia_beats)
+def _counted_s(belief: Belief, from_s: float) -> Sequence[float]:
+    """Return the last intervals between beats, of those that began at ``from_s`` or later."""
+    start_s = belief.last_beat_s or 0.0
+    count = 0
+    for interval_s in reversed(belief.rr_s):
+        start_s -= interval_s
+        if start_s < from_s:
+            break
+        count += 1
+    return belief.rr_s[len(belief.rr_s) - count :]
+
+
+def _too_slow(rr_s: Sequence[float], standing: Set[Code], limits: Limits) -> bool:
+    rate = rate_bpm(rr_s, limits.bradycardia_beats)
     margin = 1.0 + limits.rate_margin if Code.EXTREME_BRADYCARDIA in standing else 1.0
     return rate is not None and rate < limits.bradycardia_bpm * margin
 
 
-def _since_asystole(rr_s: Sequence[float], limits: Limits) -> Sequence[float]:
-    """Return the intervals after the last asystole: it was an alert of its own, and is not a slow rate as well."""
-    pauses = [at for at, interval_s in enumerate(rr_s) if interval_s >= limits.asystole_s]
-    return rr_s[pauses[-1] + 1 :] if pauses else rr_s
-
-
-def _too_fast(belief: Belief, standing: Set[Code], limits: Limits) -> bool:
-    rate = rate_bpm(_since_asystole(belief.rr_s, limits), limits.tachycardia_beats)
+def _too_fast(rr_s: Sequence[float], standing: Set[Code], limits: Limits) -> bool:
+    rate = rate_bpm(rr_s, limits.tachycardia_beats)
     margin = 1.0 - limits.rate_margin if Code.EXTREME_TACHYCARDIA in standing else 1.0
     return rate is not None and rate > limits.tachycardia_bpm * margin

@@ -28,13 +28,15 @@ class Evidence:
     ``time_s`` is its end, since the analysis began. ``beats`` are those newly found, wherever their time lies.
     ``rhythm`` is what the network's two windows show, where it ran.
     ``amplitude_mv`` is the largest peak-to-peak of a connected lead in the last two seconds; None where no lead
-    is connected.
+    is connected. ``busy`` is the share of the last four seconds in which a lead was far from its middle: small
+    where narrow complexes stand apart, large where one wave follows another.
     """
 
     time_s: float
     connected: tuple[bool, ...]
     quality: float
     amplitude_mv: float | None
+    busy: float = 0.0
     beats: Beats = field(default_factory=Beats.none)
     rhythm: RhythmBelief | None = None
 
@@ -46,8 +48,8 @@ class Belief:
     ``ventricular`` is the probability of VT, flutter or fibrillation, ``fibrillation`` the share of the latter
     two in it; both None where the network has not seen enough: at the start, and without a connected lead.
     ``readable`` is False where the network cannot tell for noise. ``rr_s`` are the last intervals between
-    beats, in a row, ``beat_score`` how sure those beats are. ``pause_s`` is how long there has certainly been
-    no beat: a beat may be known only ``MAX_LATENCY_S`` after its R peak.
+    beats, in a row up to the one at ``last_beat_s``, ``beat_score`` how sure those beats are. ``pause_s`` is how
+    long there has certainly been no beat: a beat may be known only ``MAX_LATENCY_S`` after its R peak.
     """
 
     time_s: float
@@ -57,7 +59,9 @@ class Belief:
     ventricular: float | None
     fibrillation: float | None
     readable: bool
+    busy: float
     rr_s: tuple[float, ...]
+    last_beat_s: float | None
     beat_score: float | None
     pause_s: float
     heart_rate_bpm: float | None
@@ -85,7 +89,8 @@ class Fusion:
             self._beats.lost(evidence.time_s)
             self._scores.clear()
             self._recent.clear()
-        pause_s = max(0.0, self._beats.since_last_s(evidence.time_s) - MAX_LATENCY_S)
+        since_last_s = self._beats.since_last_s(evidence.time_s)
+        pause_s = max(0.0, since_last_s - MAX_LATENCY_S)
         ventricular, fibrillation, readable = self._rhythm()
         return Belief(
             evidence.time_s,
@@ -95,7 +100,9 @@ class Fusion:
             ventricular,
             fibrillation,
             readable,
+            evidence.busy,
             rr_s=self._intervals_s(),
+            last_beat_s=evidence.time_s - since_last_s if self._scores else None,
             beat_score=sum(self._scores) / len(self._scores) if self._scores else None,
             pause_s=pause_s,
             heart_rate_bpm=self._beats.heart_rate_bpm() if pause_s < LONGEST_RR_S else None,

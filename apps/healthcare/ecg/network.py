@@ -24,8 +24,8 @@ LAGS = range(5, 215, 3)
 class RhythmNetwork(nn.Module):
     """(batch, leads, 500) millivolts at 125 Hz -> logits of the 4 s and of the 2 s window, joint and by lead.
 
-    The encoder is shared by leads and windows, the heads are each window's own. A lead's weight in the joint
-    logits is a softmax over a learned score, so any number of leads may come.
+    The encoder is shared by leads and windows, the heads are each window's own. Leads are joined as features,
+    weighted by a softmax over a learned score, so any number of them may come.
     """
 
     def __init__(self, dropout: float = 0.3) -> None:
@@ -33,7 +33,8 @@ class RhythmNetwork(nn.Module):
         self.long = Spectrum(LONG)
         self.short = Spectrum(SHORT)
         self.encoder = Encoder()
-        self.heads = nn.ModuleList(Head(Encoder.features, dropout) for _ in range(2))
+        self.score = nn.Linear(Encoder.features, 1)
+        self.heads = nn.ModuleList(_head(dropout) for _ in range(2))
 
     def forward(self, ecg: Tensor, absent: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """``absent``, (batch, leads) bool, marks leads that must not count (training only)."""
@@ -45,11 +46,12 @@ class RhythmNetwork(nn.Module):
         self, ecg: Tensor, spectrum: nn.Module, head: nn.Module, absent: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         flat = ecg.reshape(-1, ecg.shape[2])
-        out = head(self.encoder(flat, spectrum)).reshape(-1, ecg.shape[1], len(CLASSES) + 1)
-        logits, score = out[:, :, :-1], out[:, :, -1:]
+        features = self.encoder(flat, spectrum).reshape(-1, ecg.shape[1], Encoder.features)
+        score = self.score(features)
         if absent is not None:
             score = score.masked_fill(absent[:, :, None], -1e4)
-        return (logits * torch.softmax(score, dim=1)).sum(1), logits
+        joint = (features * torch.softmax(score, dim=1)).sum(1)
+        return head(joint), head(features)
 
 
 class Encoder(nn.Module):
@@ -114,19 +116,10 @@ class Spectrum(nn.Module):
         return torch.cat([torch.log(50 * coarse + 1e-3), correlation], 1)
 
 
-class Head(nn.Module):
-    """Features of a lead -> logits of the classes and, last, the lead's score."""
-
-    def __init__(self, features: int, dropout: float) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(features, 32), nn.ReLU(), nn.Linear(32, len(CLASSES) + 1)
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(batch, features) -> (batch, classes + 1)."""
-        out: Tensor = self.layers(features)
-        return out
+def _head(dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Dropout(dropout), nn.Linear(Encoder.features, 32), nn.ReLU(), nn.Linear(32, len(CLASSES))
+    )
 
 
 def _convolution(before: int, after: int, kernel: int, stride: int) -> nn.Sequential:

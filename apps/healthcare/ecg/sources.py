@@ -177,7 +177,12 @@ def open_wfdb(record: Path, *, block_s: float = 30.0) -> Recording:
     """
     header = read_header(record)
     count = round(header.duration_s * header.rate_hz)
-    read_signal(header, count - 1, count)
+    try:
+        read_signal(header, count - 1, count)
+    except InputError as error:
+        raise InputError(
+            f"{record}: the last of its {count} samples is not there: cut short? ({error})"
+        ) from error
 
     def blocks() -> Iterator[Samples]:
         size = max(1, round(block_s * header.rate_hz))

@@ -38,7 +38,7 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     """Train on all records, read the network by cross-validation, and write models and card.
 
     Thresholds and calibration come from networks that had not seen the patients; they, and the figures in the
-    card, are those of the same training on four fifths of the patients. Raises InputError where the data are too few.
+    card, are those of the same training without them. Raises InputError where the data are too few.
     """
     from apps.healthcare.ecg.crossfit import cross_fit, export, fit_scorer, rhythm_card, train_network
     from apps.healthcare.ecg.rhythm import RhythmClassifier

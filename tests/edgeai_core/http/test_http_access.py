@@ -270,3 +270,21 @@ def _ask(app: Any, peer: str, headers: dict[str, str]) -> int:
 def _page_files() -> list[Path]:
     folder = Path(str(files("edgeai_core.http") / "page"))
     return [path for path in folder.rglob("*") if path.suffix in (".html", ".css", ".js", ".svg")]
+
+
+def test_the_documentation_names_every_route_with_its_role() -> None:
+    rows = (Path(__file__).parents[3] / "docs" / "http.md").read_text().splitlines()
+    told = {
+        tuple(route.split(" ", 1)): cells[2].strip()
+        for cells in (row.split("|") for row in rows if row.startswith("| `"))
+        for route in cells[1].split("`")[1::2]
+    }
+    names = {
+        frozenset(EVERYBODY): "everybody",
+        frozenset(VIEWERS): "viewer",
+        frozenset(OPERATORS): "operator",
+    }
+    names[frozenset(DEVICES)] = "device"
+    for (method, path), roles in ROUTES.items():
+        if "/toy/" not in path:
+            assert told[(method, path.replace(":path", ""))] == names[frozenset(roles)]

@@ -44,7 +44,9 @@ def test_the_file_computes_what_the_network_does_at_any_free_length(tmp_path: Pa
 
 def test_the_shapes_of_the_outputs_are_stated(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
-    export_onnx(Twice(), path, [example(1)], ["double", "total"], free={"x": {0: "rows"}, "double": {0: "rows"}})
+    export_onnx(
+        Twice(), path, [example(1)], ["double", "total"], free={"x": {0: "rows"}, "double": {0: "rows"}}
+    )
     shapes = [output.shape for output in onnxruntime.InferenceSession(str(path)).get_outputs()]
     assert shapes == [["rows", 3], [2]]
 

@@ -150,7 +150,8 @@ def chunk(samples: np.ndarray, first: int, **more: object) -> EcgChunk:
 def test_another_recording_rate_or_lead_begins_anew_and_keeps_what_stood(more: dict[str, object]) -> None:
     analyzer = EcgAnalyzer(WaveCounter(), Settings())
     analyzer.push(chunk(signal(Segment("VF", 8)), 0))
-    assert analyzer.standing == {Code.VENTRICULAR_FIBRILLATION}
+    assert analyzer.standing is not None
+    assert analyzer.standing.codes == {Code.VENTRICULAR_FIBRILLATION}
     rate_hz = float(more.get("rate_hz", 250.0))  # type: ignore[arg-type]
     leads = len(more.get("lead_names", ("II", "V1")))  # type: ignore[arg-type]
     well = signal(Segment("N", 8, 75), rate_hz=rate_hz)[:, :leads]

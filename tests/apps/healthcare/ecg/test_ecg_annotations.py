@@ -83,7 +83,11 @@ def test_spellings_of_one_rhythm_are_one(note: str, rhythm: str) -> None:
 
 def test_a_rhythm_holds_until_the_next_label_or_the_end(tmp_path: Path) -> None:
     record = write_record(tmp_path, "r1")
-    annotate(record, "atr", [(0.2, "+", "(N\0"), (3, "N", ""), (4, "+", "(VFIB"), (5, "+", "(VF"), (7, "+", "(NOISE")])
+    annotate(
+        record,
+        "atr",
+        [(0.2, "+", "(N\0"), (3, "N", ""), (4, "+", "(VFIB"), (5, "+", "(VF"), (7, "+", "(NOISE")],
+    )
     labels = read_labels(read_header(record))
     assert labels.rhythms_from == "rhythm labels"
     assert rhythms(labels) == [(0.2, 4, "N"), (4, 7, VF), (7, 10, NOISE)]
@@ -140,7 +144,9 @@ def test_a_damaged_annotation_file_is_named(tmp_path: Path) -> None:
 
 
 def test_ecg_leads_are_picked_among_other_signals(tmp_path: Path) -> None:
-    record = write_record(tmp_path, "r1", names=("ABP", "MCL1", "RESP", "V"), units=("mmHg", "mV", "mV", "mV"))
+    record = write_record(
+        tmp_path, "r1", names=("ABP", "MCL1", "RESP", "V"), units=("mmHg", "mV", "mV", "mV")
+    )
     header = read_header(record)
     assert header.ecg_leads == (1, 3)
     assert read_signal(header).shape == (2500, 2)
@@ -193,7 +199,9 @@ def test_folders_that_hold_nothing_are_named(tmp_path: Path) -> None:
         find_records([tmp_path])
 
 
-@given(st.lists(st.tuples(st.floats(0, 100), st.sampled_from(["+", "N", "V", "[", "]", "!", "~"])), max_size=40))
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.sampled_from(["+", "N", "V", "[", "]", "!", "~"])), max_size=40)
+)
 def test_rhythms_never_overlap_and_stay_in_order(marks: list[tuple[float, str]]) -> None:
     marks = sorted(marks)
     notes = ["(VT" if symbol == "+" else "" for _, symbol in marks]

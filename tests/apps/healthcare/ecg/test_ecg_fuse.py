@@ -37,7 +37,7 @@ def beats(*times_s: float) -> Beats:
 
 
 def evidence(time_s: float, *times_s: float, on: bool = True, seen: RhythmBelief | None = None) -> Evidence:
-    return Evidence(time_s, (on, on), 0.9 if on else 0.0, 1.0 if on else None, beats(*times_s), seen)
+    return Evidence(time_s, (on, on), 0.9 if on else 0.0, 1.0 if on else None, 0.1, beats(*times_s), seen)
 
 
 def test_nothing_is_believed_of_the_rhythm_before_two_windows() -> None:
@@ -109,6 +109,7 @@ def test_the_rate_and_the_intervals_are_those_of_the_beats() -> None:
     belief = fusion.update(evidence(5.0, 1.0, 2.0, 3.0, 4.0))
     assert belief.rr_s == pytest.approx((1.0, 1.0, 1.0))
     assert belief.heart_rate_bpm == pytest.approx(60.0)
+    assert (belief.last_beat_s, belief.busy) == (pytest.approx(4.0), 0.1)
     assert belief.beat_score == pytest.approx(0.9)
     assert fusion.update(evidence(12.0)).heart_rate_bpm is None
 
