@@ -47,7 +47,7 @@ class VirtualClock:
 
 
 def boot_id() -> str:
-    """Return the kernel's id of this boot, or ``unknown`` where there is none: monotonic times of two boots do not compare."""
+    """Return the kernel's id of this boot, or ``unknown``: monotonic times of two boots do not compare."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()

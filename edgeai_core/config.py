@@ -24,6 +24,7 @@ from edgeai_core.errors import ConfigError
 
 _PREFIX = "EDGEAI_"
 _MAX_FILE_BYTES = 1 << 20
+_MAX_SHOWN = 100
 
 
 def load_config(app: App, path: Path | None = None, flags: Mapping[str, str] | None = None) -> BaseModel:
@@ -49,15 +50,17 @@ def load_config(app: App, path: Path | None = None, flags: Mapping[str, str] | N
 def read_tables(path: Path) -> dict[str, dict[str, Any]]:
     """Return a configuration file's tables by app. Raises ConfigError for a file that is none of ours."""
     try:
+        if path.exists() and not path.is_file():  # a pipe or a device might never end
+            raise ConfigError(f"{path}: is not a file; a configuration is a TOML file")
         size = path.stat().st_size
         if size > _MAX_FILE_BYTES:
             raise ConfigError(f"{path}: is {size} bytes; a configuration has at most {_MAX_FILE_BYTES}")
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(_text(path))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text; a configuration is a TOML file") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # of a number too long, of brackets too deep
         raise ConfigError(f"{path}: is not valid TOML: {error}") from error
     installed = app_names()
     for name, table in tables.items():
@@ -105,8 +108,8 @@ def _nested(flags: Mapping[str, str]) -> dict[str, Any]:
                 raise ConfigError(f"--set {name}: another --set gives {part!r} a plain value")
         try:
             table[last] = json.loads(text) if text[:1] in "[{" else text
-        except ValueError as error:
-            raise ConfigError(f"--set {name}={text}: is not valid JSON: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"--set {name}={_shown(text)}: is not valid JSON: {error}") from error
     return result
 
 
@@ -120,7 +123,7 @@ def _explain(app: str, error: ValidationError, path: Path | None, flags: Mapping
     if first["type"] == "extra_forbidden":
         reason = "there is no such field"
     elif not isinstance(first["input"], dict):
-        reason += f" (it is {first['input']!r})"
+        reason += f" (it is {_shown(repr(first['input']))})"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{_origin(app, place, path, flags)}: {app}.{field}: {reason}{more}"
 
@@ -143,7 +146,7 @@ def _line_of(path: Path, place: list[str]) -> int | None:
     """Find the line of a key or its table: good enough for a message, not a TOML parser."""
     table: list[str] = []
     best: int | None = None
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_text(path).splitlines(), 1):
         header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
         key = re.match(r"\s*([\w.\"'-]+)\s*=", line)
         if header:
@@ -157,6 +160,14 @@ def _line_of(path: Path, place: list[str]) -> int | None:
             if here == place[: len(here)]:
                 best = number
     return best
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8-sig")  # editors on Windows begin files with a byte order mark
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def _parts(dotted: str) -> list[str]:

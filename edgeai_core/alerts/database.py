@@ -104,6 +104,8 @@ def connect(path: Path, *, read_only: bool = False) -> tuple[sqlite3.Connection,
                 f"{path} was written by a newer EdgeAI (version {version}; this one knows {len(MIGRATIONS)});"
                 " upgrade EdgeAI, or use another state folder"
             )
+        if version == 0:  # a reader that came while the file is being made
+            raise JournalError(f"no journal at {path} yet; a loop or `edgeai serve` is making it")
         if version < len(MIGRATIONS):
             raise JournalError(
                 f"{path} is of version {version}, opened to read only; start EdgeAI once to upgrade it"

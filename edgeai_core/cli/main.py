@@ -83,6 +83,10 @@ def execute(arguments: list[str]) -> int:
         return 130
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        if error.filename is None or not error.strerror or os.environ.get("EDGEAI_TRACEBACK"):
+            return _fail(_internal(error), 1)
+        return _fail(f"{os.fsdecode(error.filename)}: {error.strerror}", 1)
     except Exception as error:
         if not hasattr(
             error, "format_message"
@@ -116,7 +120,8 @@ def _internal(error: Exception) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    line = " ".join(message.split("\n"))
+    # A path or a value may hold anything: line breaks, and what a terminal would obey.
+    line = "".join(each if each.isprintable() else " " for each in message)
     typer.echo(f"edgeai: {line}", err=True)
     return code
 

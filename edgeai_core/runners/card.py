@@ -189,12 +189,14 @@ def read_card(path: Path) -> ModelCard:
     raw = read_limited(path, MAX_CARD_BYTES, "model card")
     try:
         table = tomllib.loads(raw.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOML's own errors, and those of a number too long
         raise ModelError(f"{path}: the model card is not valid TOML: {error}") from error
     from pydantic import TypeAdapter, ValidationError
 
     try:
         return TypeAdapter(ModelCard).validate_json(json.dumps(table, default=str))
+    except RecursionError as error:
+        raise ModelError(f"{path}: the model card is nested too deep") from error
     except ValidationError as error:
         first, *more = error.errors(include_url=False)
         where = ".".join(str(part) for part in first["loc"]) or "card"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,11 @@ VENTRICULAR_SYMBOLS = frozenset("VrE")
 
 VF, VFL, VT, ASYSTOLE, NOISE, OTHER = "VF", "VFL", "VT", "ASYS", "NOISE", "OTHER"
 """The rhythms that this loop tells apart; every other label keeps its own spelling."""
+
+MAX_HEADER_BYTES = 1 << 20
+MAX_HEADER_LINE = 1000
+MAX_SAMPLES = 1 << 40
+"""Larger headers, longer lines and more samples than any record has are refused."""
 
 VT_MIN_BEATS = 3
 VT_MIN_RATE_BPM = 120.0
@@ -125,19 +132,21 @@ def read_header(record: Path) -> Header:
     """Read the header of a record; raises InputError where it is unreadable or has no samples or no ECG lead."""
     wfdb = _wfdb()
     try:
-        header: Any = wfdb.rdheader(str(record))
+        header = _parsed(wfdb, record)
         samples = int(header.sig_len or 0)
         if hasattr(header, "seg_name"):  # a record of segments: one of its samples says what its signals are
             header = wfdb.rdrecord(str(record), sampto=1)
         names = tuple(str(name) for name in header.sig_name or ())
         units = tuple(str(unit) for unit in header.units or ("mV",) * len(names))
         rate_hz = float(header.fs)
+    except InputError:
+        raise
     except Exception as error:  # wfdb raises anything from ValueError to IndexError on a damaged header
         raise InputError(f"{record}.hea: not a readable WFDB header ({_one_line(error)})") from error
     columns = ecg_columns(names, units)
     if not columns:
         raise InputError(f"{record}.hea: no ECG lead among its signals ({', '.join(names) or 'none'})")
-    if samples <= 0 or rate_hz <= 0:
+    if not 0 < samples <= MAX_SAMPLES or not 0 < rate_hz < math.inf:
         raise InputError(f"{record}.hea: says {samples} samples at {rate_hz:g} Hz; nothing can be read")
     factors = tuple(_VOLTAGE_TO_MV.get(units[column].upper(), 1.0) for column in columns)
     return Header(record, rate_hz, samples / rate_hz, names, columns, factors)
@@ -316,14 +325,49 @@ def _at(intervals: Sequence[Interval], time_s: float) -> str | None:
 
 def _segments(header: Path) -> set[Path]:
     """The segments that a multi-segment header names: its record line is ``name/count ...``."""
-    lines = [
-        line
-        for line in header.read_text("utf-8", "replace").splitlines()
-        if line and not line.startswith("#")
-    ]
-    if not lines or "/" not in lines[0].split()[0]:
+    lines = _header_lines(header)
+    if not lines or "/" not in lines[0][0]:
         return set()
-    return {header.parent / line.split()[0] for line in lines[1:]}
+    return {header.parent / line[0] for line in lines[1:]}
+
+
+def _header_lines(header: Path) -> list[list[str]]:
+    """The words of a header's lines that are no remarks. Raises InputError for what is no such text file."""
+    try:
+        if not header.is_file():  # a pipe would never end
+            raise InputError(f"{header}: no file")
+        with header.open("rb") as file:
+            data = file.read(MAX_HEADER_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{header}: {error.strerror or error}") from error
+    text = (line.strip() for line in data.decode("utf-8-sig", "replace").splitlines())
+    lines = [line for line in text if line and not line.startswith("#")]
+    if len(data) > MAX_HEADER_BYTES or any(len(line) > MAX_HEADER_LINE for line in lines):
+        raise InputError(
+            f"{header}: larger than {MAX_HEADER_BYTES} bytes, or than {MAX_HEADER_LINE} characters in a line;"
+            " not a WFDB header"
+        )
+    return [line.split() for line in lines]
+
+
+def _parsed(wfdb: Any, record: Path) -> Any:
+    """Parse a header, and look at what wfdb takes on trust: the files it would open, the rate, the skew."""
+    lines = _header_lines(record.with_name(f"{record.name}.hea"))
+    if not lines:
+        raise ValueError("it is empty")
+    header: Any = wfdb.rdheader(str(record))
+    if len(lines[0]) > 2 and not 0 < float(re.split(r"[/(]", lines[0][2])[0]) < math.inf:
+        raise ValueError(f"its rate is {lines[0][2]}")
+    for segment in set(getattr(header, "seg_name", None) or ()) - {"~"}:
+        if hasattr(_parsed(wfdb, record.with_name(segment)), "seg_name"):
+            raise ValueError(f"its segment {segment} has segments")
+    for name in getattr(header, "file_name", None) or ():
+        file = record.with_name(name)
+        if name != "~" and file.exists() and not file.is_file():
+            raise ValueError(f"{name} is no file")
+    if any((skew or 0) > (header.sig_len or 0) for skew in getattr(header, "skew", None) or ()):
+        raise ValueError("its signals are shifted by more than its length")
+    return header
 
 
 def _is_lead(name: str) -> bool:

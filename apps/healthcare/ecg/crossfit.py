@@ -205,6 +205,7 @@ def cross_fit(
 ) -> list[FittedPart]:
     """Train a network per fold on the other folds' patients, and a beat scorer too; write them into ``folder``.
 
+    Beat scorers are fitted for a few groups of folds together, each on the patients of the other groups.
     A fold's network is read by curves and thresholds fitted on what the other folds' networks say of their own
     unseen patients: nothing of the fold itself takes part. Raises InputError where the data are too few.
     """
@@ -220,20 +221,37 @@ def cross_fit(
         )
         model = folder / f"rhythm-{fold}.onnx"
         export(network, model)
-        scorer = None
-        if beats and any(record.labels.beat_s.size for record in outside):
-            progress(f"fitting beats without fold {fold + 1} of {folds}", fold, folds)
-            scorer = folder / f"beats-{fold}.npz"
-            fit_scorer(outside, seed).save(scorer)
         runner = open_network(model, _UNREAD)
         scores.append([score(runner, record) for record in inside])
-        parts.append(FittedPart(tuple(inside), model, scorer))
+        parts.append(FittedPart(tuple(inside), model, None))
     for fold, part in enumerate(parts):
         others = [each for f, group in enumerate(scores) if f != fold for each in group]
         write_card(
             rhythm_card(part.model, fit_readings(others), version=f"fold {fold + 1}"), card_path(part.model)
         )
-    return parts
+    return _with_scorers(parts, folder, seed, progress) if beats else parts
+
+
+def _with_scorers(
+    parts: Sequence[FittedPart], folder: Path, seed: int, progress: Progress
+) -> list[FittedPart]:
+    """Fit a beat scorer for every group of folds on the other groups' records, where those have beats."""
+    groups = min(_SCORER_GROUPS, len(parts))
+    examples = [
+        _beat_examples(
+            part.records, seed + fold, progress, f"examples of beats, fold {fold + 1} of {len(parts)}"
+        )
+        for fold, part in enumerate(parts)
+    ]
+    scorers: list[Path | None] = []
+    for group in range(groups):
+        progress("fitting beats", group, groups)
+        outside = [each for fold, own in enumerate(examples) if fold % groups != group for each in own]
+        scorers.append(None)
+        if outside:
+            scorers[group] = path = folder / f"beats-{group}.npz"
+            fit_beat_scorer(outside, seed).save(path)
+    return [replace(part, scorer=scorers[fold % groups]) for fold, part in enumerate(parts)]
 
 
 def leaky_figures(
@@ -269,15 +287,22 @@ def leaky_figures(
     }
 
 
-def fit_scorer(records: Sequence[Record], seed: int) -> BeatScorer:
+def fit_scorer(records: Sequence[Record], seed: int, progress: Progress) -> BeatScorer:
     """Fit the beat scorer on the records that have reference beats."""
+    return fit_beat_scorer(_beat_examples(records, seed, progress, "examples of beats"), seed)
+
+
+def _beat_examples(
+    records: Sequence[Record], seed: int, progress: Progress, label: str
+) -> list[BeatExamples]:
     examples: list[BeatExamples] = []
     for i, record in enumerate(records):
+        progress(label, i, len(records))
         if record.labels.beat_s.size:
             excluded = [(each.start_s, each.end_s) for each in record.labels.flutter]
             signal = read_signal(record.header)
             examples += beat_examples(signal, record.header.rate_hz, record.labels.beat_s, excluded, seed + i)
-    return fit_beat_scorer(examples, seed)
+    return examples
 
 
 def open_network(model: Path, readings: dict[str, Reading]) -> OnnxRunner:
@@ -305,5 +330,7 @@ def _kept(scores: Scores, held: NDArray[np.bool_]) -> Scores:
         flat={window: flat[chosen] for window, flat in scores.flat.items()},
     )
 
+
+_SCORER_GROUPS = 3  # a scorer takes minutes to fit, and differs little from one group of patients to another
 
 _UNREAD = {window: Reading(1.0, 0.0, 0.5) for window in WINDOWS}  # logits as they come, before they are read

@@ -171,7 +171,8 @@ def _rate_hz(path: Path, rows: Sequence[_Row], said_hz: float | None) -> float:
     step_s = float(np.median(steps_s)) if len(steps_s) else 0.0
     if step_s <= 0:
         raise InputError(f"{path}:{rows[0].line}: time_s does not rise; the rate cannot be told")
-    rate_hz = float(f"{1.0 / np.mean(steps_s[steps_s < 2 * step_s]):.5g}")
+    mean_s = max(float(np.mean(steps_s[steps_s < 2 * step_s])), 1e-9)  # no ECG; its rate is refused later
+    rate_hz = float(f"{1.0 / mean_s:.5g}")
     if said_hz is not None and abs(rate_hz / said_hz - 1) > 0.02:
         raise InputError(
             f"{path}:{rows[0].line}: time_s runs at {rate_hz:g} Hz, but rate_hz says {said_hz:g}"
@@ -204,7 +205,7 @@ def _missing(path: Path, row: _Row, before_s: float | None, rate_hz: float) -> i
     if step_s < 0:
         raise InputError(f"{path}:{row.line}: time_s goes back by {-step_s:g} s")
     if step_s > MAX_GAP_S:
-        raise InputError(f"{path}:{row.line}: {step_s:.0f} s are missing before this row")
+        raise InputError(f"{path}:{row.line}: {step_s:.6g} s are missing before this row")
     return round(step_s * rate_hz) - 1 if step_s * rate_hz > 2.5 else 0
 
 

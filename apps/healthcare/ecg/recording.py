@@ -20,6 +20,8 @@ MIN_RATE_HZ, MAX_RATE_HZ = 100.0, 1000.0
 MAX_LEADS = 12
 """More columns than a standard electrocardiogram has are refused."""
 
+MAX_LEAD_CHARACTERS = 64
+
 
 def _nothing_to_close() -> None:
     """A recording that holds no file."""
@@ -47,3 +49,9 @@ class Recording:
             )
         if not 1 <= len(self.lead_names) <= MAX_LEADS:
             raise InputError(f"{self.name}: {len(self.lead_names)} leads; from 1 to {MAX_LEADS} can be read")
+        for lead in self.lead_names:
+            if len(lead) > MAX_LEAD_CHARACTERS or not lead.isprintable():
+                raise InputError(
+                    f"{self.name}: {lead[:MAX_LEAD_CHARACTERS]!r} is no name of a lead:"
+                    f" up to {MAX_LEAD_CHARACTERS} characters that can be shown"
+                )

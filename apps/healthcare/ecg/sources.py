@@ -160,7 +160,7 @@ def recordings_at(path: Path, *, leads: Sequence[str] = ()) -> tuple[Callable[[]
         return tuple(chain.from_iterable(recordings_at(each, leads=leads) for each in files))
     if path.suffix.lower() == ".csv":
         if not path.is_file():
-            raise InputError(f"{path}: no such file")
+            raise InputError(f"{path}: {'is no file' if path.exists() else 'no such file'}")
         return (lambda: _chosen(open_csv(path), leads),)
     record = path.with_suffix("") if path.suffix.lower() in (".hea", ".dat", ".atr") else path
     if not record.with_name(record.name + ".hea").is_file():

@@ -101,7 +101,7 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     if any(record.labels.beat_s.size for record in records):
         progress("fitting the beat scorer", 0, 1)
         scorer = output / "beats.npz"
-        fit_scorer(records, options.seed).save(scorer)
+        fit_scorer(records, options.seed, progress).save(scorer)
         progress("fitting the beat scorer", 1, 1)
         written["beats"] = str(scorer)
     written["data"] = [ref.to_json() for ref in data_refs(records)]

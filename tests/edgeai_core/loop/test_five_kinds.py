@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -328,7 +329,7 @@ def test_a_loop_of_250_hz_keeps_its_schedule_beside_a_busy_thread_and_sees_polle
     busy.set()
     thread.join()
     releases = [cycle.snapshot.release_ns for cycle in sink.cycles]
-    assert {(b - a) % 4_000_000 for a, b in zip(releases, releases[1:], strict=False)} == {0}
+    assert {(b - a) % 4_000_000 for a, b in itertools.pairwise(releases)} == {0}
     assert all(cycle.start_ns >= cycle.snapshot.release_ns for cycle in sink.cycles)
     assert seen == list(range(len(seen)))
     missed = loop.statistics.summary()["missed_releases"]
