@@ -66,6 +66,12 @@ class EcgConfig(BaseModel):
     clear_after_s: float = Field(
         default=5.0, ge=0, le=60, description="a rhythm alert clears when gone this long"
     )
+    rate_clear_after_s: float = Field(
+        default=15.0,
+        ge=0,
+        le=60,
+        description="a rate alert clears when gone this long: rates waver around limits",
+    )
     signal_lost_after_s: float = Field(
         default=1.0, ge=0, le=10, description="so long no lead may give a signal"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeai_core.cli.options import JsonOption, StateOption
+from edgeai_core.cli.options import JsonOption, StateOption, printable
 from edgeai_core.errors import EdgeAIError, InputError
 from edgeai_core.state import State, find_state
 
@@ -43,7 +43,7 @@ def list_(
         typer.echo(json.dumps([alert.to_json() for alert in alerts], indent=2))
         return
     for alert in alerts:
-        typer.echo(_line(alert))
+        typer.echo(printable(_line(alert)))
     if not alerts:
         typer.echo("no alert" if everything else "no open alert (--all shows those that are over)", err=True)
 
@@ -69,7 +69,7 @@ def ack(
     publisher = LivePublisher(folder.run)
     publisher.publish(JOURNAL_TOPIC, event.sequence, time.monotonic_ns())
     publisher.close()
-    typer.echo(_line(event.alert))
+    typer.echo(printable(_line(event.alert)))
 
 
 @app.command()
@@ -89,7 +89,7 @@ def tail(
     while True:
         for event in journal.events_after(sequence):
             sequence = event.sequence
-            typer.echo(json.dumps(event.to_json()) if as_json else _event_line(event))
+            typer.echo(json.dumps(event.to_json()) if as_json else printable(_event_line(event)))
         time.sleep(_LOOK_EVERY_S)
 
 

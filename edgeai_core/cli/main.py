@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from typing import Any, NoReturn
@@ -9,6 +11,7 @@ from typing import Any, NoReturn
 import typer
 
 from edgeai_core.cli import alerts, apps, decisions, demo, doctor, new, replay, run, serve, tasks, tokens, top
+from edgeai_core.cli.options import printable
 from edgeai_core.errors import EdgeAIError
 
 HELP = """Programs that sense, decide and alert on a device, with a deadline.
@@ -69,6 +72,9 @@ app.command("new", rich_help_panel=MAKING)(new.new)
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show must not end a command
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(execute(sys.argv[1:]))
 
 
@@ -84,9 +90,10 @@ def execute(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        if error.filename is None or not error.strerror or os.environ.get("EDGEAI_TRACEBACK"):
+        where = "the output" if error.errno == errno.ENOSPC and error.filename is None else error.filename
+        if not isinstance(where, str) or os.environ.get("EDGEAI_TRACEBACK"):
             return _fail(_internal(error), 1)
-        return _fail(f"{os.fsdecode(error.filename)}: {error.strerror}", 1)
+        return _fail(f"{where}: {error.strerror}", 1)
     except Exception as error:
         if not hasattr(
             error, "format_message"
@@ -120,9 +127,7 @@ def _internal(error: Exception) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    # A path or a value may hold anything: line breaks, and what a terminal would obey.
-    line = "".join(each if each.isprintable() else " " for each in message)
-    typer.echo(f"edgeai: {line}", err=True)
+    typer.echo(f"edgeai: {printable(message)}", err=True)
     return code
 
 

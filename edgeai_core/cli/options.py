@@ -69,6 +69,14 @@ def choose(
     return [_chosen(app, configs[app.name], wanted[app.name], recordings.get(app.name, {})) for app in loaded]
 
 
+def printable(text: str) -> str:
+    """Return text as one line that a terminal only shows: no line breaks in it, and nothing that it would obey.
+
+    A path, a patient's name or another device's alert may hold anything.
+    """
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
 def play(app: App, config: Any, recordings: Mapping[str, str]) -> Any:
     """Return the configuration with recordings in place of sensors, by loop. Raises ConfigError, InputError."""
     if not recordings:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeai_core.cli.options import ConfigOption, JsonOption, SetOption, choose
+from edgeai_core.cli.options import ConfigOption, JsonOption, SetOption, choose, printable
 from edgeai_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def replay(
         names = ", ".join(f"{chosen.app.name}.{spec.name}" for spec in chosen.loops)
         raise ConfigError(f"say which loop the recording feeds: {names}")
     steps = play(chosen.app, chosen.config, {chosen.loops[0].name: str(recording)})
-    for line in _json_lines(steps) if as_json else _text_lines(steps):
+    for line in _json_lines(steps) if as_json else map(printable, _text_lines(steps)):
         typer.echo(line)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,6 +49,7 @@ def run(
 
     chosen = choose(apps, config, settings, inputs)
     folder = find_state(state).create()
+    _check_journal(folder)
     device = device or socket.gethostname()
     children = [child for each in chosen for child in _children(each, folder, device, log_json)]
     if serve is not None:
@@ -94,6 +96,15 @@ def _children(chosen: Chosen, state: State, device: str, log_json: bool) -> list
         )
         for spec in chosen.loops
     ]
+
+
+def _check_journal(state: State) -> None:
+    """Raise JournalError where no loop could ever open the journal; a full disk or a busy file passes."""
+    from edgeai_core.alerts.database import JournalBusyError, JournalFullError
+    from edgeai_core.alerts.journal import Journal
+
+    with suppress(JournalFullError, JournalBusyError):
+        Journal(state.journal).close()
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -102,6 +103,6 @@ def serve_arguments(
 def parse_address(text: str) -> tuple[str, int]:
     """Return host and port of ``HOST:PORT`` (``[::1]:8080`` for IPv6). Raises ConfigError."""
     host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
+    if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise ConfigError(f"{text!r} is no address; write HOST:PORT, as 127.0.0.1:8080 or [::1]:8080")
     return host.removeprefix("[").removesuffix("]"), int(port)

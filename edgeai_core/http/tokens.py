@@ -191,6 +191,8 @@ def _private(path: str, flags: int) -> int:
 
 def _read(path: Path) -> list[Token]:
     try:
+        if path.exists() and not path.is_file():  # a pipe would never end
+            raise ConfigError(f"{path}: the tokens cannot be read: this is no file")
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             data = file.read(_MAX_FILE_BYTES + 1)

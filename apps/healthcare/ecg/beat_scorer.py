@@ -61,13 +61,13 @@ class BeatScorer:
 
     @classmethod
     def load(cls, path: Path) -> BeatScorer:
-        """Read a file that ``save`` wrote, if it is the one its card speaks of.
+        """Read a file that ``save`` wrote; where a card lies beside it, it must be the file that this speaks of.
 
-        Raises ModelError where file or card is missing or damaged, or where they do not belong together.
+        Raises ModelError where the file is missing or damaged, or not the card's.
         """
         raw = read_limited(path, _MAX_FILE_BYTES, "beat scorer")
-        card = read_card(card_path(path))
-        if hashlib.sha256(raw).hexdigest() != card.digest:
+        card = card_path(path)
+        if card.exists() and hashlib.sha256(raw).hexdigest() != read_card(card).digest:
             raise ModelError(f"{path}: is not the file its card speaks of (its SHA-256 differs); fit it anew")
         try:
             with np.load(io.BytesIO(raw), allow_pickle=False) as file:

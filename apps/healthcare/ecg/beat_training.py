@@ -33,7 +33,7 @@ _FIRST_LEAD_WEIGHT, _OTHER_WEIGHT = (
 )  # beats are annotated where they are seen best: in the first lead
 _BORDER_S = 0.5  # so near to what is left out, nothing is learnt either
 _RATES_HZ = (100, 125, 128, 200, 250, 360, 500, 1000)
-_PACES = (0.9, 1.6)  # how fast a record is played again: fast rhythms are rare in recordings
+_PACES = (0.9, 1.2)  # how fast a record is played again: fast rhythms are rare in recordings
 _PIECE_S = 10.0  # noise keeps its kind and strength for so long
 
 Doubles = NDArray[np.float64]

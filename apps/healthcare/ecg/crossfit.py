@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from apps.healthcare.ecg.annotations import read_signal
 from apps.healthcare.ecg.beat_scorer import BeatScorer
-from apps.healthcare.ecg.beat_training import BeatExamples, beat_examples, fit_beat_scorer
+from apps.healthcare.ecg.beat_training import BeatExamples, beat_examples, fit_beat_scorer, save_beat_scorer
 from apps.healthcare.ecg.examples import BATCHES_PER_EPOCH, Examples, rhythm_loss
 from apps.healthcare.ecg.network import OUTPUTS, RhythmNetwork
 from apps.healthcare.ecg.rhythm import (
@@ -250,7 +250,7 @@ def _with_scorers(
         scorers.append(None)
         if outside:
             scorers[group] = path = folder / f"beats-{group}.npz"
-            fit_beat_scorer(outside, seed).save(path)
+            save_beat_scorer(fit_beat_scorer(outside, seed), path, f"group {group + 1}", "Apache-2.0", ())
     return [replace(part, scorer=scorers[fold % groups]) for fold, part in enumerate(parts)]
 
 

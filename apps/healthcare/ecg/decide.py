@@ -81,6 +81,8 @@ class Limits:
     rate_margin: float = 0.1
 
     def __post_init__(self) -> None:
+        if not all(math.isfinite(limit) for limit in vars(self).values()):
+            raise ValueError("every limit must be a finite number: against any other no rate is too high")
         if not 0 < self.ventricular_over <= self.ventricular < 1:
             raise ValueError("it must be 0 < ventricular_over <= ventricular < 1")
         if not 0 < self.fibrillation <= self.fibrillation_after_vt <= 1:
@@ -172,7 +174,7 @@ def decide(
         confidence=None if first is None else holding[first],
         action=ACTION if medical else "",
         rhythm="cannot tell" if found is None else _RHYTHMS[medical[0]] if medical else "no alarm",
-        heart_rate_bpm=None if lost or Code.ASYSTOLE in holding else belief.heart_rate_bpm,
+        heart_rate_bpm=None if lost or _BEATLESS & holding.keys() else belief.heart_rate_bpm,
         signal_quality=belief.quality,
         leads_off=tuple(
             name for name, on in zip(subject.lead_names, belief.connected, strict=False) if not on
@@ -188,7 +190,9 @@ def decide(
 
 def condition(code: Code, output: EcgOutput, confidence: float | None) -> Condition:
     """Return the condition with what a person needs to check it."""
-    evidence: dict[str, object] = {"signal_quality": output.signal_quality, "time_s": round(output.time_s, 3)}
+    evidence: dict[str, object] = {"time_s": round(output.time_s, 3), "signal_quality": output.signal_quality}
+    if code is not Code.SIGNAL_LOST:
+        evidence |= {"status": "CRITICAL", "condition": TITLES[code], "action": ACTION}
     if confidence is not None:
         evidence["confidence"] = round(confidence, 4)
     if output.heart_rate_bpm is not None:
@@ -207,6 +211,8 @@ def rate_bpm(rr_s: Sequence[float], beats: int) -> float | None:
         return None
     return 60.0 * (beats - 1) / sum(rr_s[1 - beats :])
 
+
+_BEATLESS = frozenset({Code.VENTRICULAR_FIBRILLATION, Code.ASYSTOLE})
 
 _RHYTHMS = {
     Code.VENTRICULAR_FIBRILLATION: "VF",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,6 +40,9 @@ MODEL = Path(__file__).parent / "models" / "rhythm.onnx"
 
 TASK = "healthcare.ecg"
 
+LEADS = 2
+"""The loop looks at a recording's first two leads, unless told otherwise; so does the analysis here."""
+
 _BLOCK_S = 60.0
 
 
@@ -55,10 +58,15 @@ class Part:
 def evaluate(options: EvaluateOptions, progress: Progress) -> Evaluation:
     """Judge windows, episodes, alerts and beats. What the data cannot tell is a figure without a value, with a note."""
     records = load_records(options.data, progress)
+    data = data_refs(records)
     with _parts(records, options, progress) as (parts, model, extra):
-        figures = _figures(parts, options, progress)
-    windows, rows = figures
-    return Evaluation(TASK, model, data_refs(records), {**windows, **extra}, rows)
+        figures, rows = _figures(parts, options, progress)
+        if not options.cross_validate:
+            taught = {each.name for each in OnnxRunner(parts[0].model).card.training_data}
+            if seen := [each.name for each in data if each.name in taught]:
+                note = f"the model was taught on {' and '.join(seen)}: flattering; see --cross-validate"
+                figures = {name: replace(f, note=f.note or note) for name, f in figures.items()}
+    return Evaluation(TASK, model, data, {**figures, **extra}, rows)
 
 
 @contextmanager
@@ -153,7 +161,7 @@ def _analyse(job: _Job) -> tuple[Outcome, BeatCounts | None]:
     scorer = BeatScorer.load(job.scorer)
     analyzer = EcgAnalyzer(classifier, Settings(job.patient, limits=Limits(), tick_s=job.tick_s), scorer)
     header = job.header
-    names = tuple(f"{i} {header.leads[column]}" for i, column in enumerate(header.ecg_leads))
+    names = tuple(f"{i} {header.leads[column]}" for i, column in enumerate(header.ecg_leads[:LEADS]))
     detector = QrsDetector(header.rate_hz, scorer)
     beats: list[NDArray[np.float64]] = []
 
@@ -166,7 +174,7 @@ def _analyse(job: _Job) -> tuple[Outcome, BeatCounts | None]:
                 started = time.process_time()
                 beats.append(detector.push(block[:, 0]).times_s)
                 seconds += time.process_time() - started
-            yield from analyzer.push(EcgChunk(block, header.rate_hz, names, first, header.name))
+            yield from analyzer.push(EcgChunk(block[:, :LEADS], header.rate_hz, names, first, header.name))
 
     alerts = alerts_of(decisions())
     outcome = Outcome(

@@ -30,7 +30,8 @@ ECG: Input[EcgChunk] = Input("ecg", history="new", depth=40, max_age_s=MAX_AGE_S
 
 def ecg_loop(config: EcgConfig) -> LoopSpec[EcgOutput]:
     """Return the specification of the loop; nothing is opened or loaded before ``build``."""
-    medical = Rule(clear_after_s=config.clear_after_s)
+    rhythm = Rule(clear_after_s=config.clear_after_s)
+    rate = Rule(clear_after_s=config.rate_clear_after_s)
     return LoopSpec(
         name="ecg",
         trigger=Every(RATE_HZ),
@@ -39,7 +40,9 @@ def ecg_loop(config: EcgConfig) -> LoopSpec[EcgOutput]:
         deadline_s=DEADLINE_S,
         safe=Decision(EcgOutput(config.patient, "CANNOT_TELL"), conditions=None),
         rules={
-            **dict.fromkeys(Code, medical),
+            **dict.fromkeys(Code, rhythm),
+            Code.EXTREME_BRADYCARDIA: rate,
+            Code.EXTREME_TACHYCARDIA: rate,
             Code.SIGNAL_LOST: Rule(raise_after_s=config.signal_lost_after_s, clear_after_s=1.0),
         },
         degradations=(Degradation("the network looks once a second"),),
@@ -53,8 +56,10 @@ def _build(config: EcgConfig) -> Parts[EcgOutput]:
     from edgeai_core.runners.onnx import OnnxRunner
 
     classifier = RhythmClassifier(OnnxRunner(config.model or MODEL))
-    analyzer = EcgAnalyzer(classifier, Settings(config.patient, config.mains_hz, config.limits))
-    step = EcgStep(analyzer)
+    settings = Settings(config.patient, config.mains_hz, config.limits)
+    analyzer = EcgAnalyzer(classifier, settings)
+    _warm_up(EcgAnalyzer(classifier, settings))
+    step = EcgStep(analyzer, replayed=config.recording is not None)
     return Parts((ecg_source(config),), step, step.fall_back)
 
 
@@ -78,11 +83,21 @@ def ecg_source(config: EcgConfig) -> EcgSource:
     )
 
 
-class EcgStep:
-    """The step and its fallback, over one analysis."""
+def _warm_up(analyzer: EcgAnalyzer) -> None:
+    """Run every stage once on a flat signal: a first cycle would pay for imports and caches with its deadline."""
+    import numpy as np
 
-    def __init__(self, analyzer: EcgAnalyzer) -> None:
+    from apps.healthcare.ecg.sources import EcgChunk
+
+    analyzer.push(EcgChunk(np.zeros((2500, 2), dtype=np.float32), 250.0, ("a", "b"), 0))
+
+
+class EcgStep:
+    """The step and its fallback, over one analysis; ``replayed`` is told to the page."""
+
+    def __init__(self, analyzer: EcgAnalyzer, *, replayed: bool) -> None:
         self._analyzer = analyzer
+        self._replayed = replayed
 
     def __call__(self, snapshot: Snapshot) -> Decision[EcgOutput]:
         """Analyse what has come, and decide."""
@@ -93,7 +108,8 @@ class EcgStep:
         strip = self._analyzer.take_strip()
         if strip is None:
             return decision
-        return Decision(decision.output, decision.conditions, {"ecg": _live(strip, decision)})
+        shown = {**_live(strip, decision), "replayed": self._replayed}
+        return Decision(decision.output, decision.conditions, {"ecg": shown})
 
     def fall_back(self, snapshot: Snapshot, fault: Fault) -> Decision[EcgOutput]:
         """Say that nothing can be told. Without a signal what stood stands, and the loss is a condition too."""

@@ -23,7 +23,7 @@ _REACH_S, _STEP_S = 0.12, 0.008  # the look of a candidate: the slope of the lea
 _SHIFTS = (0, 1, 2)  # looks are compared as they lie, and one step earlier and later
 _SHARPNESS = 4  # of likeness: what is half alike counts a sixteenth
 _PRIOR = 0.3  # of a precedent, for and against, before any is there
-_WEIGHT = 2.0
+_WEIGHT = 3.0
 
 Floats = NDArray[np.float32]
 
@@ -40,7 +40,7 @@ class Precedents:
         """Take the next candidates (k,) and their logits; give the logits, those in doubt with precedents weighed in.
 
         Likeness is 1 for two looks that are equal, in shape, sign and size, and 0 for two without relation. To
-        the logit of a doubtful candidate comes twice the log odds that its likes were beats.
+        the logit of a doubtful candidate come three times the log odds that its likes were beats.
         """
         times_s = np.concatenate([self._times_s, found.centres_s])
         looks = np.concatenate([self._looks, _looks(found)])

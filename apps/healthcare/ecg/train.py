@@ -40,6 +40,7 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     Thresholds and calibration come from networks that had not seen the patients; they, and the figures in the
     card, are those of the same training without them. Raises InputError where the data are too few.
     """
+    from apps.healthcare.ecg.beat_training import save_beat_scorer
     from apps.healthcare.ecg.crossfit import cross_fit, export, fit_scorer, rhythm_card, train_network
     from apps.healthcare.ecg.rhythm import RhythmClassifier
     from apps.healthcare.ecg.scores import fit_readings, score
@@ -98,12 +99,12 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     write_card(card, card_path(model))
     OnnxRunner(model)  # it must pass its own golden vectors
     written: dict[str, object] = {"model": str(model), "card": str(card_path(model))}
-    if any(record.labels.beat_s.size for record in records):
-        progress("fitting the beat scorer", 0, 1)
-        scorer = output / "beats.npz"
-        fit_scorer(records, options.seed, progress).save(scorer)
-        progress("fitting the beat scorer", 1, 1)
-        written["beats"] = str(scorer)
+    annotated = [record for record in records if record.labels.beat_s.size]
+    if annotated:
+        scorer = fit_scorer(annotated, options.seed, progress)
+        data_of_beats = training_data(annotated, "all records with reference beats")
+        save_beat_scorer(scorer, output / "beats.npz", options.version, "Apache-2.0", data_of_beats)
+        written["beats"] = str(output / "beats.npz")
     written["data"] = [ref.to_json() for ref in data_refs(records)]
     written["figures"] = {name: figure.to_json() for name, figure in figures.items()}
     return written

@@ -231,6 +231,9 @@ def test_a_condition_carries_what_a_person_needs_to_check_it() -> None:
     conditions = decide(belief, NOTHING, LIMITS, SUBJECT).conditions
     assert conditions is not None
     assert conditions[0].evidence == {
+        "status": "CRITICAL",
+        "condition": "Extreme tachycardia",
+        "action": "IMMEDIATE_MEDICAL_ATTENTION",
         "signal_quality": 0.9, "time_s": 61.235, "confidence": 0.9123, "heart_rate_bpm": 150.0, "leads_off": ["V1"],
     }  # fmt: skip
 
@@ -320,3 +323,10 @@ def test_a_rate_lies_between_its_fastest_and_its_slowest_interval(rr_s: list[flo
 def test_limits_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"must|is a|at least|taken"):
         Limits(**wrong)  # type: ignore[arg-type]
+
+
+def test_no_heart_rate_is_shown_where_there_are_no_beats_to_count() -> None:
+    fibrillating = replace(WELL, ventricular=0.99, fibrillation=0.99, amplitude_mv=1.0, heart_rate_bpm=183.0)
+    decision = decide(fibrillating, NOTHING, LIMITS, SUBJECT)
+    assert decision.output.condition == Code.VENTRICULAR_FIBRILLATION
+    assert decision.output.heart_rate_bpm is None
