@@ -45,11 +45,15 @@ def run(
 
     The sensors are those of the configuration; --input plays a recording instead, at real speed.
     """
+    from edgeai_core.process.child import check_free
     from edgeai_core.process.run import Plan, PlannedChild
 
     chosen = choose(apps, config, settings, inputs)
     folder = find_state(state).create()
     _check_journal(folder)
+    for each in chosen:  # before this run's configuration takes the place of another's
+        for spec in each.loops:
+            check_free(each.app.name, spec.name, folder)
     device = device or socket.gethostname()
     children = [child for each in chosen for child in _children(each, folder, device, log_json)]
     if serve is not None:

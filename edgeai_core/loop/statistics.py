@@ -8,7 +8,7 @@ import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from edgeai_core.errors import InputError
 
@@ -272,9 +272,29 @@ def _anonymous() -> mmap.mmap:
 def _create(path: Path) -> mmap.mmap:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = path.with_suffix(f".{os.getpid()}.new")
-    with fresh.open("w+b") as file:
-        os.chmod(fresh, 0o600)
-        file.truncate(_FILE_BYTES)
-        mapped = mmap.mmap(file.fileno(), _FILE_BYTES)
+    try:
+        with fresh.open("w+b") as file:
+            os.chmod(fresh, 0o600)
+            mapped = _mapped(file)
+    except OSError:  # the disk is full: the file of the loop before has room already
+        fresh.unlink(missing_ok=True)
+        return _taken_over(path)
     fresh.replace(path)  # a reader never sees an empty file
     return mapped
+
+
+def _taken_over(path: Path) -> mmap.mmap:
+    """Map the file that is there, emptied; where there is none, count in memory: the loop matters more."""
+    try:
+        with path.open("r+b") as file:
+            mapped = _mapped(file)
+    except OSError:
+        return _anonymous()
+    mapped[:] = bytes(_FILE_BYTES)
+    return mapped
+
+
+def _mapped(file: BinaryIO) -> mmap.mmap:
+    # With its room on the disk: a page for which there is none would end the process by SIGBUS when written.
+    os.posix_fallocate(file.fileno(), 0, _FILE_BYTES)
+    return mmap.mmap(file.fileno(), _FILE_BYTES)

@@ -77,7 +77,7 @@ def run_loop(app: App, spec: LoopSpec[Any], state: State, *, device: str = "") -
     """
     clock = MonotonicClock()
     with ExitStack() as stack:
-        stack.enter_context(_Lock(state.run / f"{app.name}.{spec.name}.lock"))
+        stack.enter_context(_Lock(_lock_of(app.name, spec.name, state)))
         for refusal in apply_realtime(spec.realtime):
             log.warning("the machine refuses %s", refusal)
         publisher = LivePublisher(state.run)
@@ -115,6 +115,12 @@ def run_loop(app: App, spec: LoopSpec[Any], state: State, *, device: str = "") -
         log.info("loop ended")
 
 
+def check_free(app: str, loop: str, state: State) -> None:
+    """Raise ConfigError where another process runs this loop with this state."""
+    with _Lock(_lock_of(app, loop, state)):
+        pass
+
+
 def with_topics(spec: LoopSpec[Any], parts: Parts[Any], run: Path) -> Parts[Any]:
     """Add a source for every input that names another loop's output, typed by that loop's ``safe`` decision."""
     own = {source.name for source in parts.sources}
@@ -146,6 +152,10 @@ def _stop_on_signals(loop: Loop) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+
+
+def _lock_of(app: str, loop: str, state: State) -> Path:
+    return state.run / f"{app}.{loop}.lock"
 
 
 class _Lock:

@@ -124,7 +124,10 @@ def find_records(folders: Iterable[Path]) -> list[Path]:
         if not headers:
             raise InputError(f"{folder}: holds no WFDB record (no .hea file)")
         segments = set().union(*(_segments(header) for header in headers))
-        found.update((h.with_suffix(""), None) for h in headers if h.with_suffix("") not in segments)
+        whole = [header.with_suffix("") for header in headers if header.with_suffix("") not in segments]
+        if not whole:
+            raise InputError(f"{folder}: holds only segments of records, and no header that joins them")
+        found.update(dict.fromkeys(whole))
     return list(found)
 
 

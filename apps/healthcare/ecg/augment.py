@@ -70,8 +70,8 @@ class Augmentation:
         rail = size * self._uniform(batch, leads, 1, low=0.8, high=2.5)
         clipped = torch.maximum(torch.minimum(ecg, rail), -rail)
         ecg = torch.where(self._uniform(batch, leads, 1) < CLIPPING_SHARE, clipped, ecg)
-        size = self._uniform(batch, 1, 1, low=-0.4, high=0.4) + self._uniform(
-            batch, leads, 1, low=-0.2, high=0.2
+        size = self._uniform(batch, 1, 1, low=-0.6, high=0.6) + self._uniform(
+            batch, leads, 1, low=-0.3, high=0.3
         )
         sign = torch.where(self._uniform(batch, leads, 1) < INVERSION_SHARE, -1.0, 1.0)
         return ecg * torch.exp(size) * sign, heavy

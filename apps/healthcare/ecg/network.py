@@ -24,8 +24,8 @@ LAGS = range(5, 215, 3)
 class RhythmNetwork(nn.Module):
     """(batch, leads, 500) millivolts at 125 Hz -> logits of the 4 s and of the 2 s window, joint and by lead.
 
-    The encoder is shared by leads and windows, the heads are each window's own. Leads are joined as features,
-    weighted by a softmax over a learned score, so any number of them may come.
+    The encoder is shared by leads and windows, the heads are each window's own. A lead's weight in the joint
+    logits is a softmax over a learned score, so any number of leads may come.
     """
 
     def __init__(self, dropout: float = 0.3) -> None:
@@ -33,8 +33,7 @@ class RhythmNetwork(nn.Module):
         self.long = Spectrum(LONG)
         self.short = Spectrum(SHORT)
         self.encoder = Encoder()
-        self.score = nn.Linear(Encoder.features, 1)
-        self.heads = nn.ModuleList(_head(dropout) for _ in range(2))
+        self.heads = nn.ModuleList(Head(Encoder.features, dropout) for _ in range(2))
 
     def forward(self, ecg: Tensor, absent: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """``absent``, (batch, leads) bool, marks leads that must not count (training only)."""
@@ -46,12 +45,11 @@ class RhythmNetwork(nn.Module):
         self, ecg: Tensor, spectrum: nn.Module, head: nn.Module, absent: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         flat = ecg.reshape(-1, ecg.shape[2])
-        features = self.encoder(flat, spectrum).reshape(-1, ecg.shape[1], Encoder.features)
-        score = self.score(features)
+        out = head(self.encoder(flat, spectrum)).reshape(-1, ecg.shape[1], len(CLASSES) + 1)
+        logits, score = out[:, :, :-1], out[:, :, -1:]
         if absent is not None:
             score = score.masked_fill(absent[:, :, None], -1e4)
-        joint = (features * torch.softmax(score, dim=1)).sum(1)
-        return head(joint), head(features)
+        return (logits * torch.softmax(score, dim=1)).sum(1), logits
 
 
 class Encoder(nn.Module):
@@ -116,10 +114,19 @@ class Spectrum(nn.Module):
         return torch.cat([torch.log(50 * coarse + 1e-3), correlation], 1)
 
 
-def _head(dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Dropout(dropout), nn.Linear(Encoder.features, 32), nn.ReLU(), nn.Linear(32, len(CLASSES))
-    )
+class Head(nn.Module):
+    """Features of a lead -> logits of the classes and, last, the lead's score."""
+
+    def __init__(self, features: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(features, 32), nn.ReLU(), nn.Linear(32, len(CLASSES) + 1)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, features) -> (batch, classes + 1)."""
+        out: Tensor = self.layers(features)
+        return out
 
 
 def _convolution(before: int, after: int, kernel: int, stride: int) -> nn.Sequential:

@@ -17,7 +17,7 @@ class TrainOptions(BaseModel):
     version: str = Field(
         "1.0.0", pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$", description="version of the models"
     )
-    folds: int = Field(10, ge=2, le=20, description="parts of the cross-validation that sets the thresholds")
+    folds: int = Field(5, ge=2, le=20, description="parts of the cross-validation that sets the thresholds")
     epochs: int = Field(10, ge=1, le=200, description="of each training")
     seed: int = Field(0, ge=0, description="of splits, weights and drawing")
     threads: int = Field(2, ge=1, le=64, description="processor cores to use")
@@ -38,7 +38,7 @@ class EvaluateOptions(BaseModel):
     model: Path | None = Field(
         None, description="another rhythm model (.onnx with its card); none: the one that ships"
     )
-    folds: int = Field(10, ge=2, le=20, description="parts of a cross-validation")
+    folds: int = Field(5, ge=2, le=20, description="parts of a cross-validation")
     epochs: int = Field(10, ge=1, le=200, description="of each training in a cross-validation")
     seed: int = Field(0, ge=0, description="of splits, weights and drawing")
     threads: int = Field(2, ge=1, le=64, description="processor cores to use")

@@ -154,7 +154,7 @@ def _auc(judged: Sequence[Judged]) -> Figure:
     labels, values, patients = _pooled(judged)
     if not labels.size or labels.all() or not labels.any():
         return Figure(None, None, None, len(labels), note="needs windows with and without VF/VT")
-    interval = area_interval(labels, values, patients, n_resamples=200)
+    interval = area_interval(labels, values, patients, n_resamples=100)
     return Figure.of(roc_auc(labels, values), interval, len(labels))
 
 
