@@ -94,7 +94,7 @@ class Supervisor:
         self._stopping = False
 
     def run(self, seconds: float | None = None) -> int:
-        """Run for at most ``seconds``; return 0, or the exit code of the first child that was given up."""
+        """Run for at most ``seconds``; return 0, or the exit code of the first child that was down at the end."""
         ends_at = None if seconds is None else time.monotonic() + seconds
         try:
             while not self._stopping and (ends_at is None or time.monotonic() < ends_at):
@@ -105,7 +105,7 @@ class Supervisor:
                 self._wake.wait(_TICK_S)
         finally:
             self._end_children()
-        return next((code for child in self._children if (code := child.gave_up_with)), 0)
+        return next((code for child in self._children if (code := child.down_with)), 0)
 
     def stop(self) -> None:
         """Ask ``run`` to stop the children in order and return. Safe from signal handlers and threads."""
@@ -138,7 +138,7 @@ class _Child:
     ) -> None:
         self.spec = spec
         self.over = False
-        self.gave_up_with: int | None = None
+        self.down_with: int | None = None  # the exit code of its last death, until it is started again
         self._policy = policy
         self._on_event = on_event
         self._process: subprocess.Popen[bytes] | None = None
@@ -191,9 +191,10 @@ class _Child:
                 list(self.spec.argv), env=environment, stdin=subprocess.DEVNULL, process_group=0
             )
         except OSError as error:
-            self.over, self.gave_up_with = True, 1
+            self.over, self.down_with = True, 1
             self._tell(EventKind.GIVEN_UP, f"cannot be started: {error}", 0)
             return
+        self.down_with = None
         self._started_at = self._progress_at = now
         self._progress, self._is_well = self._before, False
         self._tell(EventKind.STARTED, "started", self._process.pid)
@@ -224,12 +225,13 @@ class _Child:
             return
         if now - self._started_at > self._policy.window_s:
             self._back_off_s = self._policy.first_s
+        self.down_with = code if code > 0 else 128 - code
         self._deaths.append(now)
         while self._deaths and now - self._deaths[0] > self._policy.window_s:
             self._deaths.popleft()
         what = _describe_exit(code)
         if code in FINAL_EXIT_CODES or len(self._deaths) >= self._policy.limit:
-            self.over, self.gave_up_with = True, code if code > 0 else 128 - code
+            self.over = True
             why = (
                 "no restart would help"
                 if code in FINAL_EXIT_CODES

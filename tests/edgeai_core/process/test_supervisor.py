@@ -200,6 +200,13 @@ def test_a_run_ends_after_its_time() -> None:
     assert supervisor.run(seconds=0.2) == 0
 
 
+def test_a_run_that_ends_while_a_loop_is_down_says_so_with_its_exit_code() -> None:
+    slow = RestartPolicy(first_s=60.0, longest_s=60.0, limit=4, window_s=600)
+    watched = Watched(ChildSpec("loop", python("raise SystemExit(9)")), policy=slow)
+    watched.first(EventKind.DIED)
+    assert watched.stop() == 9
+
+
 def test_children_do_not_outlive_a_supervisor_that_was_killed(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom edgeai_core.process.parent import die_with_parent\ndie_with_parent()\n"
