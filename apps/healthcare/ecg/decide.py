@@ -58,12 +58,13 @@ class Limits:
 
     A ventricular rhythm is believed at a probability of ``ventricular``, and until it falls under
     ``ventricular_over``. From a share of ``fibrillation`` on it is named fibrillation; where it has been named
-    VT only from ``fibrillation_after_vt``, lest one episode be named twice for a little more; both are under one half, for VF named VT is the graver
-    mistake. VT begins only at ``vt_bpm`` a minute or more. ``activity_mv``, peak to peak, parts asystole from everything else: without a
-    beat and below it the heart stands still, and nothing below it is called VF or VT (coarse fibrillation is
-    above 0.2 mV in the recommendations of Kerber et al., Circulation 95:1677-1682, 1997). A rate is slow only
-    where the signal is no busier than ``bradycardia_busy``: else there are beats that were not seen. A rate
-    alarm ends when the rate is ``rate_margin`` (a share) back inside its limit.
+    VT only from ``fibrillation_after_vt``, lest one episode be named twice for a little more. Both are under one
+    half, for VF named VT is the graver mistake. VT begins only at ``vt_bpm`` a minute or more. ``activity_mv``,
+    peak to peak, parts asystole from everything else: without a beat and below it the heart stands still, and
+    nothing below it is called VF or VT (coarse fibrillation is above 0.2 mV in the recommendations of Kerber et
+    al., Circulation 95:1677-1682, 1997). A rate is slow only where the signal is no busier than
+    ``bradycardia_busy``: else there are beats that were not seen. A rate alarm ends when the rate is
+    ``rate_margin`` (a share) back inside its limit.
     """
 
     ventricular: float = 0.5
