@@ -1,6 +1,6 @@
 """QRS detection on a folder of WFDB records: ours, causal and in chunks, beside detectors that see a whole record.
 
-    python -P benchmarks/qrs.py --data DIR [--cross-validate] [--peer sleepecg --peer gqrs] [--json]
+    python -m benchmarks.qrs --data DIR [--cross-validate] [--peer sleepecg --peer gqrs] [--json]
 
 The first ECG lead of each record from its first second, ventricular flutter left out, a beat right within 150 ms.
 Accuracy and processor time are measured in the same run; reading the files does not count. With

@@ -12,7 +12,7 @@ from edgeai_core.decision import Decision
 from edgeai_core.errors import ConfigError, EdgeAIError
 from edgeai_core.loop.cycle import Cycle, Fault, FaultKind
 from edgeai_core.loop.degradation import DegradationLadder
-from edgeai_core.loop.realtime import CollectorPauses, settle_collector
+from edgeai_core.loop.realtime import CollectorPauses, collect_before_start, freeze_after_warm_up
 from edgeai_core.loop.schedule import Schedule
 from edgeai_core.loop.snapshot import Snapshot, Stages
 from edgeai_core.loop.spec import Every, Input, LoopSpec, On, Parts, Sink
@@ -107,6 +107,7 @@ class Loop:
 
     def run(self) -> None:
         """Run until stopped or until the inputs end. Raises LoopGaveUp."""
+        collect_before_start()
         pauses = CollectorPauses()
         pauses.watch()
         self._started_ns = self._clock.now_ns()
@@ -251,7 +252,7 @@ class Loop:
 
     def _after_cycle(self, pauses: CollectorPauses) -> None:
         if self._number == _WARM_UP_CYCLES:
-            settle_collector()
+            freeze_after_warm_up()
             pauses.reset()
         if pauses.count:
             self.statistics.note_collections(pauses.count, pauses.longest_ns)

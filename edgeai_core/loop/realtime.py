@@ -71,9 +71,13 @@ class CollectorPauses:
             self.longest_ns = max(self.longest_ns, time.monotonic_ns() - self._start_ns)
 
 
-def settle_collector() -> None:
-    """Collect once and take what is alive out of later collections: called after a loop's warm-up."""
+def collect_before_start() -> None:
+    """Collect what building left behind: that takes tens of milliseconds, so never between releases."""
     gc.collect()
+
+
+def freeze_after_warm_up() -> None:
+    """Take what is alive out of later collections. At once, for it only moves lists."""
     gc.freeze()
 
 

@@ -1,6 +1,6 @@
 """How soon an alert reaches a client of the event stream, and how soon the server answers.
 
-    python -m benchmarks.http [--alerts N] [--streams N] [--json]
+    python -m benchmarks.server [--alerts N] [--streams N] [--json]
 
 The server is a process of its own, as in a run. Each alert goes the whole way of a loop's: `AlertSink.put` (what
 a loop does with a decision), the journal (a transaction on the disk), the nudge, the server, the wire, the client.
