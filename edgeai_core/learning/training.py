@@ -157,7 +157,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.learning_rate * self.schedule()
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.gradient_limit)
         self.optimizer.step()
         self.steps += 1
