@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from edgeai_core.loop.spec import Realtime as Realtime
     from edgeai_core.loop.spec import Sink as Sink
     from edgeai_core.loop.spec import Source as Source
+    from edgeai_core.loop.spec import Stream as Stream
     from edgeai_core.sample import Reading as Reading
     from edgeai_core.sample import Sample as Sample
     from edgeai_core.sample import View as View
@@ -50,6 +51,7 @@ _MODULES = {
     "loop.snapshot": ("Snapshot",),
     "loop.spec": (
         "Degradation", "DurableSource", "Every", "Input", "LoopSpec", "On", "Parts", "Realtime", "Sink", "Source",
+        "Stream",
     ),
     "sample": ("Reading", "Sample", "View"),
 }  # fmt: skip

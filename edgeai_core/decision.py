@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from edgeai_core.sample import Reading
 
 O_co = TypeVar("O_co", covariant=True)
 
@@ -54,8 +56,11 @@ class Decision(Generic[O_co]):
     ``output`` is the app's own frozen dataclass: what actuators and other loops receive.
     ``conditions``: what holds now; None means "cannot tell", so what stands, stands.
     ``live``: what people may look at now, by topic; the latest wins and it may be dropped.
+    ``streams``: what other loops receive beside the output, by the name of the stream that the loop's
+    specification declares: images and clouds that are too large for a topic, sensors that a simulation plays.
     """
 
     output: O_co
     conditions: tuple[Condition, ...] | None = ()
     live: Mapping[str, object] = field(default_factory=dict)
+    streams: Mapping[str, tuple[Reading[Any], ...]] = field(default_factory=dict)

@@ -62,7 +62,8 @@ class Sink(Protocol):
 class Input(Generic[T_co]):
     """A typed handle on one source or topic: ``snapshot[ECG]`` is a View of its data.
 
-    ``source`` names a source of this loop, or ``<app>.<loop>``: that loop's output topic.
+    ``source`` names a source of this loop, or ``<app>.<loop>``: that loop's output topic, or
+    ``<app>.<loop>/<stream>``: one of its streams.
     ``history``: ``latest`` the newest; ``new`` all since the last step, bounded by ``depth``, gaps flagged;
     ``one`` one by one, durable. ``max_age_s`` is by measurement time; the input that releases the loop is exempt.
     ``polled``: drained whole by the loop's own thread without waiting, for loops of 100 Hz and more.
@@ -151,12 +152,32 @@ class Parts(Generic[O]):
 
 
 @dataclass(frozen=True)
+class Stream:
+    """What a loop hands to other loops beside its output, in a ring of shared memory.
+
+    ``item`` is the type of one reading's data: a dataclass of plain values and arrays. ``max_bytes`` bounds one
+    encoded item; ``depth`` is how many the ring holds before the oldest is overwritten.
+    """
+
+    item: type[Any]
+    max_bytes: int
+    depth: int = 4
+
+    def __post_init__(self) -> None:
+        if self.max_bytes < 1 or self.depth < 2:
+            raise ValueError(
+                f"a stream of {self.depth} items of {self.max_bytes} bytes: it needs 2 of 1 at least"
+            )
+
+
+@dataclass(frozen=True)
 class LoopSpec(Generic[O]):
     """One loop of a vertical.
 
     ``build`` runs in the loop's own process, and again after a restart: it opens models and devices.
     ``deadline_s`` counts from the release. ``safe`` holds when even the fallback fails.
     ``rules`` say by condition code how a condition becomes an alert.
+    ``streams`` declares what it hands to other loops beside its output.
     """
 
     name: str
@@ -168,6 +189,7 @@ class LoopSpec(Generic[O]):
     rules: Mapping[str, Rule] = field(default_factory=dict)
     degradations: tuple[Degradation, ...] = ()
     realtime: Realtime = Realtime()
+    streams: Mapping[str, Stream] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         sources = [each.source for each in self.inputs]

@@ -155,7 +155,7 @@ class _Player:
         self._loop = Loop(spec, self._parts, clock, sinks=sinks, fed=[each.source for each in spec.inputs])
         made = {source.name for source in self._parts.sources}
         for each in spec.inputs:
-            if each.source not in made and each.source not in fed:
+            if each.source not in made and each.source.partition("/")[0] not in fed:
                 raise InputError(
                     f"loop {spec.name!r}: nothing makes input {each.source!r} in this replay; "
                     f"replay the loop that publishes it along with it"
@@ -204,10 +204,19 @@ class _Player:
         return self._cycle(release_ns, missed)
 
     def feed(self, key: str, cycle: Cycle[Any]) -> None:
-        """Receive another loop's output."""
-        if any(each.source == key for each in self.spec.inputs):
-            self._loop.mailbox.put(key, Reading(cycle.decision.output, cycle.data_time_ns))
-            if self._releases(key):
+        """Receive another loop's output and its streams."""
+        for each in self.spec.inputs:
+            loop, _, stream = each.source.partition("/")
+            if loop != key:
+                continue
+            readings = (
+                cycle.decision.streams.get(stream, ())
+                if stream
+                else (Reading(cycle.decision.output, cycle.data_time_ns),)
+            )
+            for reading in readings:
+                self._loop.mailbox.put(each.source, reading)
+            if readings and self._releases(each.source):
                 self._fed_release_ns = self._clock.now_ns()
 
     def close(self) -> None:

@@ -1,0 +1,1 @@
+"""Automotive: perception, planning and braking, joined by topics."""
