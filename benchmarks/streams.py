@@ -197,17 +197,15 @@ def pipe_echo(folder: Path, size: int) -> None:
 def shm_send(folder: Path, size: int) -> Iterator[Callable[[NDArray[np.uint8]], int]]:
     """Copy into one block of shared memory, and say so over a connection."""
     block = shared_memory.SharedMemory(create=True, size=size)
-    place: NDArray[np.uint8] = np.ndarray(size, np.uint8, block.buf)
     with connection_to(folder) as connection:
         connection.send_bytes(block.name.encode())
 
         def send(image: NDArray[np.uint8]) -> int:
-            np.copyto(place, image)
+            np.copyto(np.frombuffer(block.buf, np.uint8, size), image)
             connection.send_bytes(b"\1")
             return _number(connection.recv_bytes())
 
         yield send
-    del place
     block.close()
     block.unlink()
 

@@ -19,7 +19,7 @@ from edgeai_core.topics.ring import RingReader, RingWriter, ring_folder
 
 T = TypeVar("T")
 
-_ENVELOPE_BYTES = 4096
+ENVELOPE_BYTES = 4096
 """Room in a slot beside the ``max_bytes`` of an item: its stamps, and the names and shapes of its arrays."""
 
 log = logging.getLogger("edgeai.streams")
@@ -186,7 +186,7 @@ class _Ring:
 
     def __init__(self, run: Path, topic: str, stream: Stream) -> None:
         # One slot more than asked for: the one that is being written holds nothing.
-        self.writer = RingWriter(ring_path(run, topic), stream.depth + 1, stream.max_bytes + _ENVELOPE_BYTES)
+        self.writer = RingWriter(ring_path(run, topic), stream.depth + 1, stream.max_bytes + ENVELOPE_BYTES)
         self._wake = DatagramSender(wake_folder(run, topic))
         self._sequence = 0
 
