@@ -28,6 +28,7 @@ from edgeai_core.loop.statistics import LoopStatistics
 from edgeai_core.process.parent import die_with_parent
 from edgeai_core.state import State
 from edgeai_core.topics.live import JOURNAL_TOPIC, LivePublisher, LiveSink
+from edgeai_core.topics.stream import RingSink, RingSource
 from edgeai_core.topics.topic import TopicSink, TopicSource
 
 _FLUSH_WITHIN_S = 3.0
@@ -95,6 +96,8 @@ def run_loop(app: App, spec: LoopSpec[Any], state: State, *, device: str = "") -
         stack.callback(alerts.flush, _FLUSH_WITHIN_S)
         topic = TopicSink(state.run, app.name, spec.name)
         stack.callback(topic.close)
+        streams = RingSink(state.run, app.name, spec.name, spec.streams)
+        stack.callback(streams.close)
         live = LiveSink(app.name, spec.name, publisher)
         stack.callback(live.close)
         statistics = LoopStatistics(
@@ -105,7 +108,7 @@ def run_loop(app: App, spec: LoopSpec[Any], state: State, *, device: str = "") -
             spec,
             with_topics(spec, spec.build(), state.run),
             clock,
-            sinks=(topic, alerts, live),
+            sinks=(topic, streams, alerts, live),
             statistics=statistics,
             ledger=alerts,
         )
@@ -122,7 +125,7 @@ def check_free(app: str, loop: str, state: State) -> None:
 
 
 def with_topics(spec: LoopSpec[Any], parts: Parts[Any], run: Path) -> Parts[Any]:
-    """Add a source for every input that names another loop's output, typed by that loop's ``safe`` decision."""
+    """Add a source for every input that names another loop's output or stream, typed by what that loop declares."""
     own = {source.name for source in parts.sources}
     topics = [each.source for each in spec.inputs if each.source not in own and "." in each.source]
     for each in spec.inputs:
@@ -130,14 +133,22 @@ def with_topics(spec: LoopSpec[Any], parts: Parts[Any], run: Path) -> Parts[Any]
             raise ConfigError(
                 f"loop {spec.name!r}: input {each.source!r} is durable; a topic may lose messages"
             )
-    sources = [TopicSource(run, topic, _output_type(topic)) for topic in topics]
+    sources = [_topic_source(run, topic) for topic in topics]
     return replace(parts, sources=(*parts.sources, *sources)) if sources else parts
 
 
-def _output_type(topic: str) -> type[Any]:
-    app_name, _, loop_name = topic.partition(".")
+def _topic_source(run: Path, topic: str) -> TopicSource[Any] | RingSource[Any]:
+    app_name, _, rest = topic.partition(".")
+    loop_name, _, name = rest.partition("/")
     app = load_app(app_name)
-    return type(find_loop(app, app.config(), loop_name).safe.output)
+    loop = find_loop(app, app.config(), loop_name)
+    if not name:
+        return TopicSource(run, topic, type(loop.safe.output))
+    stream = loop.streams.get(name)
+    if stream is None:
+        known = ", ".join(loop.streams) or "none"
+        raise ConfigError(f"loop {app_name}.{loop_name} declares no stream {name!r} (it declares: {known})")
+    return RingSource(run, topic, stream.item)
 
 
 def _tell(publisher: LivePublisher, sequence: int) -> None:
