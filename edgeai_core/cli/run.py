@@ -84,7 +84,7 @@ def run(
             folder,
             serve,
             [each.app.name for each in chosen],
-            [child.name for child in children],
+            [child.name for child in children if not child.service],
             config=config,
             device=device,
             next_free_port=next_free_port,

@@ -230,7 +230,7 @@ def _decision(record: Decided) -> bytes:
 
 def _beginnings(path: Path) -> Iterator[Began]:
     """Yield what the file says of the beginnings of its loops: all of a run begin within its first minute."""
-    seen = set()
+    seen: set[str] = set()
     first_ns: int | None = None
     for entry in read_entries(path):
         first_ns = entry.log_ns if first_ns is None else first_ns
