@@ -26,6 +26,7 @@ from edgeai_core.loop.realtime import apply_realtime
 from edgeai_core.loop.spec import LoopSpec, Parts
 from edgeai_core.loop.statistics import LoopStatistics
 from edgeai_core.process.parent import die_with_parent
+from edgeai_core.recording.tap import RecordingTap
 from edgeai_core.state import State
 from edgeai_core.topics.live import JOURNAL_TOPIC, LivePublisher, LiveSink
 from edgeai_core.topics.stream import RingSink, RingSource
@@ -45,14 +46,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--config", type=Path, required=True, help="the app's whole configuration, as JSON")
     parser.add_argument("--device", default="")
+    parser.add_argument("--record", action="store_true", help="hand what happens to the recorder")
     parser.add_argument("--log-json", action="store_true")
     given = parser.parse_args(arguments)
     set_up_logging(f"{given.app}.{given.loop}", as_json=given.log_json)
     die_with_parent()
     try:
         app = load_app(given.app)
-        config = app.config.model_validate_json(given.config.read_bytes())
-        run_loop(app, find_loop(app, config, given.loop), State(given.state), device=given.device)
+        text = given.config.read_text(encoding="utf-8")
+        config = app.config.model_validate_json(text)
+        spec = find_loop(app, config, given.loop)
+        run_loop(app, spec, State(given.state), device=given.device, recorded=text if given.record else None)
     except EdgeAIError as error:
         log.error("%s", error)
         return error.exit_code
@@ -71,9 +75,12 @@ def find_loop(app: App, config: object, name: str) -> LoopSpec[Any]:
     raise ConfigError(f"app {app.name!r} has no loop {name!r} (it has: {', '.join(s.name for s in specs)})")
 
 
-def run_loop(app: App, spec: LoopSpec[Any], state: State, *, device: str = "") -> None:
+def run_loop(
+    app: App, spec: LoopSpec[Any], state: State, *, device: str = "", recorded: str | None = None
+) -> None:
     """Run one loop with journal, topics, live view and statistics until it ends or a signal stops it.
 
+    ``recorded``: its app's configuration as JSON, where what happens is to be handed to the recorder.
     Call from the main thread. Raises ConfigError where another process runs this loop with this state.
     """
     clock = MonotonicClock()
@@ -104,13 +111,17 @@ def run_loop(app: App, spec: LoopSpec[Any], state: State, *, device: str = "") -
             spec, app.name, state.statistics(app.name, spec.name), started_ns=clock.now_ns()
         )
         stack.callback(statistics.close)
+        tap = None if recorded is None else RecordingTap(state.run, app.name, spec.name, recorded)
+        if tap is not None:
+            stack.callback(tap.close)
         loop = Loop(
             spec,
             with_topics(spec, spec.build(), state.run),
             clock,
-            sinks=(topic, streams, alerts, live),
+            sinks=(topic, streams, alerts, live) if tap is None else (topic, streams, alerts, live, tap),
             statistics=statistics,
             ledger=alerts,
+            tap=tap,
         )
         _stop_on_signals(loop)
         log.info("loop runs", extra={"pid": os.getpid()})
