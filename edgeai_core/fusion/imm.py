@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from edgeai_core.errors import InputError
 from edgeai_core.fusion import kalman
 from edgeai_core.fusion.motion import Motion
+from edgeai_core.fusion.observation import Observation
 
 Floats = NDArray[np.float64]
 
@@ -91,13 +93,7 @@ class ModelSet:
 
     def transition(self, dt_s: float) -> Floats:
         """Return the probabilities (k, k) that model i has become model j after ``dt_s``."""
-        k = len(self.motions)
-        off = np.asarray(self.rate_hz, dtype=np.float64) * (1 - np.eye(k))
-        # one change at most in a step; longer steps end in the shares of the rates
-        leave = off.sum(axis=1)
-        share = np.divide(off, leave[:, None], out=np.zeros_like(off), where=leave[:, None] > 0)
-        gone = 0.5 * (1 - np.exp(-2 * leave * abs(dt_s)))
-        return np.asarray(np.diag(1 - gone) + gone[:, None] * share)
+        return _transition(self.rate_hz, dt_s)
 
     def _mixed(self, belief: Belief, dt_s: float) -> Belief:
         joint = belief.weight[:, :, None] * self.transition(dt_s)  # (n, from, to)
@@ -110,19 +106,35 @@ class ModelSet:
         return Belief(mean, covariance, weight)
 
 
-def update(belief: Belief, innovation: Floats, h: Floats, r: Floats, s: Floats) -> Belief:
-    """Return the belief after one measurement for each track.
-
-    ``innovation`` (n, k, m) and ``s`` (n, k, m, m) are of each model; ``h`` (n, k, m, d) and ``r`` (n, k, m, m).
-    """
+def update(belief: Belief, observation: Observation, measured: Floats) -> Belief:
+    """Return the belief after one measurement (n, m) for each track."""
+    n, k, d = belief.mean.shape
+    if k == 1:
+        predicted, h, r = observation.predict(belief.mean[:, 0])
+        innovation = observation.innovation(measured, predicted)
+        mean, covariance = kalman.update(belief.mean[:, 0], belief.covariance[:, 0], innovation, h, r)
+        return Belief(mean[:, None], covariance[:, None], belief.weight)
+    predicted, h, r = observation.predict(belief.mean.reshape(n * k, d))
+    m = predicted.shape[1]
+    innovation = observation.innovation(measured[:, None], predicted.reshape(n, k, m))
+    h = np.broadcast_to(h, (n * k, m, d)).reshape(n, k, m, d)
+    r = np.broadcast_to(r, (n * k, m, m)).reshape(n, k, m, m)
+    s = kalman.innovation_covariance(belief.covariance, h, r)
     mean, covariance = kalman.update(belief.mean, belief.covariance, innovation, h, r, s)
-    if belief.weight.shape[1] == 1:
-        return Belief(mean, covariance, belief.weight)
-    inverse, log_det = kalman.inverse_and_log_det(s)
-    log = -0.5 * (kalman.squared_distance(innovation, inverse) + log_det)
+    log = -0.5 * (kalman.squared_distance(innovation, kalman.inverse(s)) + kalman.log_det(s))
     weight = belief.weight * np.exp(log - log.max(axis=1, keepdims=True))
     weight = np.maximum(weight / weight.sum(axis=1, keepdims=True), 1e-6)
     return Belief(mean, covariance, weight / weight.sum(axis=1, keepdims=True))
+
+
+@lru_cache(maxsize=256)
+def _transition(rate_hz: tuple[tuple[float, ...], ...], dt_s: float) -> Floats:
+    """A Markov chain in continuous time: the exponential of its generator."""
+    from scipy.linalg import expm
+
+    off = np.asarray(rate_hz, dtype=np.float64) * (1 - np.eye(len(rate_hz)))
+    result: Floats = expm((off - np.diag(off.sum(axis=1))) * dt_s)
+    return result
 
 
 def _spread(weight: Floats, off: Floats, covariance: Floats) -> Floats:

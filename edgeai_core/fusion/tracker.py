@@ -125,6 +125,7 @@ class Tracker:
 
     def __init__(self, models: ModelSet, dimension: int, lifecycle: Lifecycle, classes: int = 1) -> None:
         self.models, self.lifecycle, self.class_count, self.dimension = models, lifecycle, classes, dimension
+        self._confirm, self._drop = _log_odds(lifecycle.confirm), _log_odds(lifecycle.drop)
 
     def empty(self, time_s: float) -> TrackTable:
         """Return a table without tracks."""
@@ -156,11 +157,11 @@ class Tracker:
         seen = _Expected.of(table, sensor)
         evidence = np.zeros(m) if scan.evidence is None else scan.evidence
         rows, columns, nis, innovation = self._associate(table, scan, seen, evidence)
-        false = sensor.clutter_density + sensor.birth_density
-        log_odds = table.log_odds + np.log1p(-np.minimum(seen.detection, 0.999))  # as if missed
+        log_odds = table.log_odds + np.log1p(-seen.detection)  # as if missed
         belief, classes, seen_s = table.belief, table.classes, table.seen_s
         if rows.size:
-            gain = seen.log_likelihood(rows, nis[columns]) + evidence[columns]
+            false = sensor.clutter_density + sensor.birth_density
+            gain = seen.log_peak[rows] - 0.5 * nis[columns] + evidence[columns]
             log_odds[rows] = table.log_odds[rows] + np.log(seen.detection[rows] / false) + gain
             belief = _updated(belief, scan, rows, columns)
             seen_s = seen_s.copy()
@@ -169,16 +170,22 @@ class Tracker:
                 classes = classes.copy()
                 likely = classes[rows] * scan.classes[columns]
                 classes[rows] = likely / likely.sum(axis=1, keepdims=True)
-        table = replace(
-            table, belief=belief, classes=classes, seen_s=seen_s,
-            log_odds=np.clip(log_odds, -_CERTAIN, _CERTAIN),
-        )  # fmt: skip
         row = np.full(m, -1, np.intp)
         row[columns] = rows
-        expected = float((table.existence * seen.detection).sum())
+        expected = float((seen.existence * seen.detection).sum())
+        log_odds = np.minimum(log_odds, _CERTAIN)
+        table = TrackTable(
+            table.time_s, table.id, belief, log_odds, classes, table.born_s, seen_s,
+            table.confirmed | (log_odds >= self._confirm), table.next_id,
+        )  # fmt: skip
+        keep = (log_odds > self._drop) & (table.time_s - seen_s <= self.lifecycle.coast_s)
+        if not keep.all():
+            where = np.where(keep, np.cumsum(keep) - 1, -1)
+            table, row = table.take(keep), np.where(row >= 0, where[row] if len(where) else -1, -1)
         if sensor.birth_density > 0:
-            table, row = self._born(table, scan, evidence, row)
-        table, row = self._survivors(table, row)
+            unclaimed = np.ones(m, np.bool_)
+            unclaimed[columns] = False
+            table, row = self._born(table, scan, evidence, np.nonzero(unclaimed)[0], row)
         return table, Association(row, nis, innovation, expected)
 
     def _associate(
@@ -205,43 +212,31 @@ class Tracker:
         return rows, columns, nis, innovation
 
     def _born(
-        self, table: TrackTable, scan: Scan, evidence: Floats, row: Indices
+        self, table: TrackTable, scan: Scan, evidence: Floats, new: Indices, row: Indices
     ) -> tuple[TrackTable, Indices]:
         sensor = scan.sensor
-        new = np.nonzero(row < 0)[0]
         log_odds = np.log(sensor.birth_density / sensor.clutter_density) + evidence[new]
-        likely = log_odds > _log_odds(self.lifecycle.drop)
-        new, log_odds = new[likely], log_odds[likely]
-        if not new.size:
-            return table, row
+        likely = log_odds > self._drop
+        new, log_odds = new[likely], np.minimum(log_odds[likely], _CERTAIN)
         count = new.size
+        if not count:
+            return table, row
         classes = np.full((count, self.class_count), 1 / self.class_count)
         if scan.classes is not None:
             classes = scan.classes[new] / scan.classes[new].sum(axis=1, keepdims=True)
         now = np.full(count, scan.time_s)
-        row = row.copy()
         row[new] = len(table) + np.arange(count)
-        return replace(
-            table,
-            id=np.concatenate([table.id, table.next_id + np.arange(count)]),
-            belief=table.belief.joined(self.models.begin(*sensor.observation.birth(scan.measured[new]))),
-            log_odds=np.concatenate([table.log_odds, np.clip(log_odds, -_CERTAIN, _CERTAIN)]),
-            classes=np.concatenate([table.classes, classes]),
-            born_s=np.concatenate([table.born_s, now]),
-            seen_s=np.concatenate([table.seen_s, now]),
-            confirmed=np.concatenate([table.confirmed, np.zeros(count, np.bool_)]),
-            next_id=table.next_id + count,
+        return TrackTable(
+            table.time_s,
+            np.concatenate([table.id, table.next_id + np.arange(count)]),
+            table.belief.joined(self.models.begin(*sensor.observation.birth(scan.measured[new]))),
+            np.concatenate([table.log_odds, log_odds]),
+            np.concatenate([table.classes, classes]),
+            np.concatenate([table.born_s, now]),
+            np.concatenate([table.seen_s, now]),
+            np.concatenate([table.confirmed, log_odds >= self._confirm]),
+            table.next_id + count,
         ), row
-
-    def _survivors(self, table: TrackTable, row: Indices) -> tuple[TrackTable, Indices]:
-        life = self.lifecycle
-        confirmed = table.confirmed | (table.log_odds >= _log_odds(life.confirm))
-        keep = (table.log_odds > _log_odds(life.drop)) & (table.time_s - table.seen_s <= life.coast_s)
-        table = replace(table, confirmed=confirmed)
-        if keep.all():
-            return table, row
-        where = np.where(keep, np.cumsum(keep) - 1, -1)
-        return table.take(keep), np.where(row >= 0, where[row], -1)
 
 
 @dataclass(frozen=True)
@@ -252,6 +247,7 @@ class _Expected:
     inverse: Floats
     log_peak: Floats
     detection: Floats
+    existence: Floats
 
     @classmethod
     def of(cls, table: TrackTable, sensor: Sensor) -> _Expected:
@@ -259,28 +255,17 @@ class _Expected:
         measured, h, r = sensor.observation.predict(mean)
         g = sensor.observation.gated
         s = kalman.innovation_covariance(covariance, h[..., :g, :], r[..., :g, :g])
-        inverse, log_det = kalman.inverse_and_log_det(s)
         detection = (
             sensor.detection(mean) if callable(sensor.detection) else np.full(len(mean), sensor.detection)
         )
-        return cls(measured, inverse, -0.5 * (g * _LOG_2PI + log_det), detection)
-
-    def log_likelihood(self, rows: Indices, distance: Floats) -> Floats:
-        """Return the logarithm of the density of measurements at these squared distances."""
-        return self.log_peak[rows] - 0.5 * distance
+        peak = -0.5 * (g * _LOG_2PI + kalman.log_det(s))
+        return cls(measured, kalman.inverse(s), peak, np.minimum(detection, 0.999), table.existence)
 
 
 def _updated(belief: Belief, scan: Scan, rows: Indices, columns: Indices) -> Belief:
-    part = belief.take(rows)
-    n, k, d = part.mean.shape
-    observation = scan.sensor.observation
-    measured, h, r = observation.predict(part.mean.reshape(n * k, d))
-    size = measured.shape[1]
-    innovation = observation.innovation(scan.measured[columns][:, None], measured.reshape(n, k, size))
-    h = np.broadcast_to(h, (n * k, size, d)).reshape(n, k, size, d)
-    r = np.broadcast_to(r, (n * k, size, size)).reshape(n, k, size, size)
-    s = kalman.innovation_covariance(part.covariance, h, r)
-    part = imm.update(part, innovation, h, r, s)
+    part = imm.update(belief.take(rows), scan.sensor.observation, scan.measured[columns])
+    if len(rows) == len(belief) and (np.diff(rows) == 1).all():
+        return part
     mean, covariance, weight = belief.mean.copy(), belief.covariance.copy(), belief.weight.copy()
     mean[rows], covariance[rows], weight[rows] = part.mean, part.covariance, part.weight
     return Belief(mean, covariance, weight)

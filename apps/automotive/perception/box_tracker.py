@@ -75,7 +75,7 @@ class BoxTracker:
         life = Lifecycle(s.lifetime_s, 0.95, s.drop, s.coast_s)
         self._tracker = Tracker(ModelSet((motion,)), 10, life)
         self._table = self._tracker.empty(0.0)
-        self._score: dict[int, float] = {}
+        self._id, self._score = self._table.id, np.zeros(0)
 
     def step(self, time_s: float, box: Floats, score: Floats) -> TrackedBoxes:
         """Take the boxes (n, 7) of a frame, with scores (n,); return all tracks, those that coast too.
@@ -90,14 +90,14 @@ class BoxTracker:
         mean = table.belief.mean[:, 0]
         source = np.full(len(table), -1, np.intp)
         source[went.row[went.row >= 0]] = np.nonzero(went.row >= 0)[0]
-        ids = table.id.tolist()
-        self._score = {
-            i: float(score[k]) if k >= 0 else self._score[i]
-            for i, k in zip(ids, source.tolist(), strict=True)
-        }
+        # numbers only grow, so the tracks that were there before are found by bisection
+        held = np.zeros(len(table))
+        held[source >= 0] = score[source[source >= 0]]
+        coasting = source < 0
+        held[coasting] = self._score[np.searchsorted(self._id, table.id[coasting])]
+        self._id, self._score = table.id, held
         # each frame without a detection costs what the declared rates say, on the scale of scores
         missed = np.round((time_s - table.seen_s) / self._frame_s)
-        held = np.fromiter(self._score.values(), np.float64, len(ids))
         confidence = held + missed * np.log1p(-s.detection) / s.score_slope
         boxes = mean[:, [0, 1, 2, 6, 7, 8, 9]]
         keep = self._alone(boxes, table.log_odds + 5.0 * (source >= 0) + 1e-6 * (table.seen_s - table.born_s))

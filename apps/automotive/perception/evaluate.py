@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.automotive.perception.box_tracker import BoxTracker, BoxTrackerSettings
+from apps.automotive.perception.box_tracker import BoxTracker, BoxTrackerSettings, TrackedBoxes
 from apps.automotive.perception.kitti import Drive, Result, picture_boxes, read_drives, write_result
 from apps.automotive.perception.options import EvaluateOptions
 from edgeai_core.app import Progress
@@ -39,8 +40,8 @@ _AVERAGED: dict[str, Callable[[Averages], float]] = {
     "mota": lambda a: a.best.mota,
 }
 
-_SCORE_STEP = 1 / 4096
-"""Written confidences are multiples of it: their mean over a track is exact however often it is taken."""
+_SCORE_STEP = 1 / 64
+"""Confidences are multiples of it: the mean over a track is exact, however often an evaluator takes it."""
 
 _AXES = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """From the camera's axes (right, down, ahead) to ours (ahead, left, up)."""
@@ -84,33 +85,37 @@ def track(drive: Drive, settings: BoxTrackerSettings | None = None) -> Result:
     The confidence of a box is its track's mean in the end, which is what the benchmark makes of it.
     """
     tracker, found = BoxTracker(settings, FRAME_S), drive.detections
-    starts = np.searchsorted(found.frame, np.arange(drive.frames + 1))
-    rows: list[Result] = []
-    alpha_of: dict[int, float] = {}
-    for frame in range(drive.frames):
-        here = slice(starts[frame], starts[frame + 1])
-        box = found.box[here]
-        if drive.poses is not None:
-            turn, move = _AXES @ drive.poses[frame, :, :3] @ _AXES.T, _AXES @ drive.poses[frame, :, 3]
-            box = _moved(box, turn, move)
-        tracks = tracker.step(frame * FRAME_S, box, found.score[here])
-        box = tracks.box
-        if drive.poses is not None:
-            box = _moved(box, turn.T, -turn.T @ move)
-        seen = tracks.source >= 0
-        pixels, alpha = np.zeros((len(seen), 4)), np.zeros(len(seen))
-        pixels[seen] = found.image_px[here][tracks.source[seen]]
-        alpha[seen] = found.alpha[here][tracks.source[seen]]
-        give = seen.copy()
-        if not seen.all() and drive.projection is not None:
-            pixels[~seen], give[~seen] = picture_boxes(drive.projection, box[~seen])
-            alpha[~seen] = [alpha_of.get(i, 0.0) for i in tracks.id[~seen].tolist()]
-        alpha_of = dict(zip(tracks.id.tolist(), alpha.tolist(), strict=True))
-        at = np.full(np.count_nonzero(give), frame, np.int64)
-        rows.append(
-            Result(at, tracks.id[give], box[give], pixels[give], tracks.confidence[give], alpha[give])
+    starts = np.searchsorted(found.frame, np.arange(drive.frames + 1)).tolist()
+    boxes = found.box if drive.poses is None else _moved(found.box, *_ground(drive.poses[found.frame]))
+    steps = [
+        tracker.step(frame * FRAME_S, boxes[first:last], found.score[first:last])
+        for frame, (first, last) in enumerate(pairwise(starts))
+    ]
+    return _result(drive, steps, np.array(starts))
+
+
+def _result(drive: Drive, steps: Sequence[TrackedBoxes], starts: NDArray[np.intp]) -> Result:
+    if not steps:
+        steps, starts = (
+            [BoxTracker(None, FRAME_S).step(0.0, np.zeros((0, 7)), np.zeros(0))],
+            np.zeros(2, np.intp),
         )
-    return _result(rows)
+    frame = np.repeat(np.arange(len(steps)), [len(step.id) for step in steps])
+    ids = np.concatenate([step.id for step in steps])
+    box = np.concatenate([step.box for step in steps])
+    source = np.concatenate([step.source for step in steps])
+    confidence = np.concatenate([step.confidence for step in steps])
+    if drive.poses is not None:
+        turn, move = _ground(drive.poses[frame])
+        back = turn.swapaxes(1, 2)
+        box = _moved(box, back, -(back @ move[..., None])[..., 0])
+    seen = source >= 0
+    pixels, give = np.zeros((len(ids), 4)), seen.copy()
+    pixels[seen] = drive.detections.image_px[starts[frame[seen]] + source[seen]]
+    if drive.projection is not None and not seen.all():
+        pixels[~seen], give[~seen] = picture_boxes(drive.projection, box[~seen])
+    ids, box = ids[give], box[give]
+    return Result(frame[give], ids, box, pixels[give], _track_means(ids, confidence[give]))
 
 
 def scene(drive: Drive, result: Result) -> Scene:
@@ -185,29 +190,16 @@ def _figures(
     return figures, tuple(rows)
 
 
+def _ground(poses: Floats) -> tuple[Floats, Floats]:
+    """Return turns (n, 3, 3) and moves (n, 3) from the ego's axes to those of frame 0, of camera poses (n, 3, 4)."""
+    return _AXES @ poses[:, :, :3] @ _AXES.T, poses[:, :, 3] @ _AXES.T
+
+
 def _moved(box: Floats, turn: Floats, move: Floats) -> Floats:
     moved = box.copy()
-    moved[:, :3] = box[:, :3] @ turn.T + move
-    moved[:, 6] += np.arctan2(turn[1, 0], turn[0, 0])
+    moved[:, :3] = (turn @ box[:, :3, None])[..., 0] + move
+    moved[:, 6] += np.arctan2(turn[:, 1, 0], turn[:, 0, 0])
     return moved
-
-
-def _result(rows: Sequence[Result]) -> Result:
-    if not rows:
-        none = np.zeros(0)
-        return Result(
-            none.astype(np.int64), none.astype(np.int64), np.zeros((0, 7)), np.zeros((0, 4)), none, none
-        )
-    ids = np.concatenate([each.id for each in rows])
-    scores = np.concatenate([each.score for each in rows])
-    return Result(
-        np.concatenate([each.frame for each in rows]),
-        ids,
-        np.concatenate([each.box for each in rows]),
-        np.concatenate([each.image_px for each in rows]),
-        _track_means(ids, scores),
-        np.concatenate([each.alpha for each in rows]),
-    )
 
 
 def _track_means(ids: NDArray[np.int64], scores: Floats) -> Floats:

@@ -35,14 +35,13 @@ _SIGNS = np.array([[1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]])
 class Detections:
     """Detected cars of a sequence, sorted by frame.
 
-    ``box`` (n, 7); ``image_px`` (n, 4) left, top, right, bottom; ``score`` and ``alpha``, the viewing angle, (n,).
+    ``box`` (n, 7); ``image_px`` (n, 4) left, top, right, bottom; ``score`` (n,).
     """
 
     frame: Ints
     box: Floats
     image_px: Floats
     score: Floats
-    alpha: Floats
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,6 @@ class Result:
     box: Floats
     image_px: Floats
     score: Floats
-    alpha: Floats
 
 
 def read_drives(folder: Path, poses: bool = False) -> list[Drive]:
@@ -104,13 +102,14 @@ def read_drives(folder: Path, poses: bool = False) -> list[Drive]:
 
 
 def write_result(path: Path, result: Result) -> None:
-    """Write tracks in KITTI's result format."""
+    """Write tracks in KITTI's result format; ``alpha`` is the yaw as seen along the ray to the box."""
     rows = []
     x, y, z, length, width, height, yaw = _to_kitti(result.box)
+    alpha = _turned(yaw - np.arctan2(x, z))
     for i in range(len(result.frame)):
         pixels = " ".join(f"{value:.4f}" for value in result.image_px[i])
         rows.append(
-            f"{result.frame[i]} {result.id[i]} Car 0 0 {result.alpha[i]:.6f} {pixels} {height[i]:.6f} {width[i]:.6f} "
+            f"{result.frame[i]} {result.id[i]} Car 0 0 {alpha[i]:.6f} {pixels} {height[i]:.6f} {width[i]:.6f} "
             f"{length[i]:.6f} {x[i]:.6f} {y[i]:.6f} {z[i]:.6f} {yaw[i]:.6f} {result.score[i]:.6f}\n"
         )
     try:
@@ -194,7 +193,7 @@ def _detections(path: Path) -> Detections:
         raise InputError(f"{path}: holds a frame below 0 or a box without extent")
     height, width, length, x, y, z, ry = table[:, 7:14].T
     box = _from_kitti(x, y, z, length, width, height, ry)
-    return Detections(table[:, 0].astype(np.int64), box, table[:, 2:6], table[:, 6], table[:, 14])
+    return Detections(table[:, 0].astype(np.int64), box, table[:, 2:6], table[:, 6])
 
 
 def _labels(path: Path) -> Labels:
@@ -236,5 +235,9 @@ def _from_kitti(
 
 def _to_kitti(box: Floats) -> tuple[Floats, ...]:
     ahead, left, up, length, width, height, yaw = box.T
-    ry = np.mod(-yaw - np.pi / 2 + np.pi, 2 * np.pi) - np.pi
-    return -left, height / 2 - up, ahead, length, width, height, ry
+    return -left, height / 2 - up, ahead, length, width, height, _turned(-yaw - np.pi / 2)
+
+
+def _turned(angle: Floats) -> Floats:
+    """Return angles in [-pi, pi)."""
+    return np.mod(angle + np.pi, 2 * np.pi) - np.pi
