@@ -1,0 +1,1 @@
+"""Perception: camera, lidar and radar become tracks of what is around."""
