@@ -1,1 +1,1 @@
-"""Perception: camera, lidar and radar become tracks of what is around."""
+"""Perception: camera, lidar and radar in, tracks of what is around out."""
