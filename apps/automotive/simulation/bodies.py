@@ -71,12 +71,12 @@ def building(length_m: float, width_m: float, height_m: float, number: int) -> B
     parts.frustum((-x, x, y), (-x, x, y), 0.0, height_m, wall)
     glass = rng.uniform(40, 110) * np.array([1.1, 1.0, 0.9])
     for z in np.arange(1.0, height_m - 1.6, 3.0):
-        for left in np.arange(-x + 0.8, x - 1.6, 2.6):
+        for left in np.arange(-x + 1.0, x - 2.0, 3.6):
             for side in (-1.0, 1.0):
-                parts.rectangle_on_side(left, left + 1.2, z, z + 1.4, side * (y + 0.02), glass)
-        for left in np.arange(-y + 0.8, y - 1.6, 2.6):
+                parts.rectangle_on_side(left, left + 2.0, z, z + 1.4, side * (y + 0.02), glass)
+        for left in np.arange(-y + 1.0, y - 2.0, 3.6):
             for end in (-1.0, 1.0):
-                parts.rectangle_on_end(left, left + 1.2, z, z + 1.4, end * (x + 0.02), glass)
+                parts.rectangle_on_end(left, left + 2.0, z, z + 1.4, end * (x + 0.02), glass)
     return parts.body()
 
 

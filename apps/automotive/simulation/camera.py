@@ -113,9 +113,8 @@ class Camera:
         self._asphalt = np.full(3, rng.uniform(75, 130)) + rng.uniform(-6, 6, 3)
         self._haze = np.array([215.0, 205.0, 195.0])
         self._fade = self._row_fade()
-        self._grain = np.clip(
-            rng.normal(128, self.look.noise, (height + 64, width + 64, 3)), 0, 255
-        ).astype(np.uint8)
+        grain = rng.standard_normal((height + 64, width + 64, 3), dtype=np.float32)
+        self._grain = np.clip(128 + self.look.noise * grain, 0, 255).astype(np.uint8)
         self._lens = self._falloff()
         self._road: Road | None = None
         self._bodies: dict[int, Body] = {}
@@ -143,9 +142,7 @@ class Camera:
     def _pave(self, road: Road) -> None:
         """Prepare what stands still on and beside a road."""
         self._road = road
-        surface, lines = scenery.marks(road)
-        self._surface, self._surface_at = surface, np.array([each.mean(axis=0) for each in surface])
-        self._lines, self._lines_at = lines, np.array([each.mean(axis=0) for each in lines])
+        self._surface, self._lines = scenery.marks(road)
         self._decor = scenery.decor(road, np.random.default_rng(self._world_seed))
 
     def _paint_sky(self, canvas: NDArray[np.uint8], yaw_rad: float) -> None:
@@ -161,53 +158,38 @@ class Camera:
         first = self._horizon
         ground = canvas[first:]
         ground[:] = self._grass
-        polygons = _near(self._surface, self._surface_at, scene)
-        self._fill_ground(canvas, polygons, to_pixels, self._asphalt)
-        self._fill_ground(canvas, _near(self._lines, self._lines_at, scene), to_pixels, np.full(3, 215.0))
+        self._fill_ground(canvas, _near(self._surface, scene), to_pixels, self._asphalt)
+        self._fill_ground(canvas, _near(self._lines, scene), to_pixels, np.full(3, 215.0))
         tile_m = scenery.TEXTURE_PX / scenery.TEXTURE_PX_PER_M
-        near = np.array([[1, 0, scene.x_m % tile_m], [0, 1, scene.y_m % tile_m], [0, 0, 1.0]])
-        turn = np.array(
-            [
-                [np.cos(scene.yaw_rad), -np.sin(scene.yaw_rad), 0],
-                [np.sin(scene.yaw_rad), np.cos(scene.yaw_rad), 0],
-                [0, 0, 1.0],
-            ]
-        )
-        to_ground = near @ turn @ np.linalg.inv(self.geometry.projection[:, [0, 1, 3]])
-        bright = scenery.warped_texture(
-            self._texture, to_ground, self.geometry.width_px, (first, self.geometry.height_px)
-        )
+        cos, sin = np.cos(scene.yaw_rad), np.sin(scene.yaw_rad)
+        pose = np.array([[cos, -sin, scene.x_m % tile_m], [sin, cos, scene.y_m % tile_m], [0, 0, 1.0]])
+        to_ground = pose @ np.linalg.inv(self.geometry.projection[:, [0, 1, 3]])
+        rows = (first, self.geometry.height_px)
+        bright = scenery.warped_texture(self._texture, to_ground, self.geometry.width_px, rows)
         bright = cv2.add(cv2.multiply(bright, self._fade, scale=1 / 255), self._fade_rest)
-        self._paint_shadows(bright, scene)
+        self._paint_shadows(bright, scene, to_pixels)
         cv2.multiply(ground, cv2.merge([bright, bright, bright]), dst=ground, scale=1 / 128)
         hazy = ground[: self._hazy_rows]
-        hazy[:] = cv2.addWeighted(hazy, 1.0, self._haze_rows, 1.0, 0.0) if False else self._blend(hazy)
-
-    def _blend(self, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return cv2.add(cv2.multiply(rows, self._keep_rows, scale=1 / 255), self._haze_rows)  # type: ignore[no-any-return]
+        hazy[:] = cv2.add(cv2.multiply(hazy, self._keep_rows, scale=1 / 255), self._haze_rows)
 
     def _fill_ground(
-        self, canvas: NDArray[np.uint8], polygons: list[Floats], to_pixels: Floats, colour: Floats
+        self, canvas: NDArray[np.uint8], polygons: Floats, to_pixels: Floats, colour: Floats
     ) -> None:
-        if not polygons:
-            return
-        drawn = []
-        for polygon in polygons:
-            lifted = np.column_stack([polygon, np.zeros(len(polygon)), np.ones(len(polygon))]) @ to_pixels.T
-            clipped = _clipped(lifted)
-            if len(clipped) >= 3:
-                drawn.append(_fixed(clipped))
+        """Fill polygons (n, corners, 2) of the ground frame."""
+        points = polygons @ to_pixels[:, :2].T + to_pixels[:, 3]
+        whole = (points[..., 2] > NEAR_M).all(axis=1)
+        drawn = list(_fixed(points[whole][..., :2] / points[whole][..., 2:]))
+        drawn += [_fixed(cut) for each in points[~whole] if len(cut := _clipped(each)) >= 3]
         if drawn:
             cv2.fillPoly(canvas, drawn, colour.tolist(), cv2.LINE_AA, _SHIFT)
 
-    def _paint_shadows(self, bright: NDArray[np.uint8], scene: Scene) -> None:
+    def _paint_shadows(self, bright: NDArray[np.uint8], scene: Scene, to_pixels: Floats) -> None:
         """Darken the ground under and beside what stands on it, away from the sun."""
         if not len(scene.object_id):
             return
         away = -np.array([np.cos(self.look.sun_azimuth_rad), np.sin(self.look.sun_azimuth_rad)])
         reach = min(1.5, 0.5 / np.tan(self.look.sun_elevation_rad))
         depth = 0.75 - 0.4 * (1 - self.look.ambient)
-        to_pixels = self.geometry.projection @ _ground_to_vehicle(scene)
         for index in np.flatnonzero(_in_reach(scene)):
             half = np.array([scene.object_length_m[index], scene.object_width_m[index]]) / 2
             cos, sin = np.cos(scene.object_yaw_rad[index]), np.sin(scene.object_yaw_rad[index])
@@ -216,11 +198,10 @@ class Camera:
             base = base + [scene.object_x_m[index], scene.object_y_m[index]]
             long = base + away * reach * scene.object_height_m[index]
             hull = cv2.convexHull(np.concatenate([base, long]).astype(np.float32))[:, 0]
-            lifted = np.column_stack([hull, np.zeros(len(hull)), np.ones(len(hull))]) @ to_pixels.T
-            clipped = _clipped(lifted)
+            clipped = _clipped(hull @ to_pixels[:, :2].T + to_pixels[:, 3])
             if len(clipped) >= 3:
-                shade = cv2.fillConvexPoly
-                shade(bright, _fixed(clipped - [0, self._horizon]), round(128 * depth), cv2.LINE_AA, _SHIFT)
+                polygon = _fixed(clipped - [0, self._horizon])
+                cv2.fillConvexPoly(bright, polygon, round(128 * depth), cv2.LINE_AA, _SHIFT)
 
     def _paint_objects(
         self, canvas: NDArray[np.uint8], scene: Scene, silhouettes: _Silhouettes | None
@@ -436,13 +417,11 @@ def _in_reach(scene: Scene) -> NDArray[np.bool_]:
     return (middle[:, 0] + half > 1.0) & (middle[:, 0] < FAR_M) & (np.abs(middle[:, 1]) < middle[:, 0] + half + 12)
 
 
-def _near(polygons: list[Floats], middles: Floats, scene: Scene) -> list[Floats]:
-    """Return the polygons that are near enough to be seen, and not behind."""
-    if not polygons:
-        return []
-    away = middles - [scene.x_m, scene.y_m]
+def _near(polygons: Floats, scene: Scene) -> Floats:
+    """Return the polygons (n, corners, 2) that are near enough to be seen, and not behind."""
+    away = polygons[:, 0] - [scene.x_m, scene.y_m]
     ahead = away @ [np.cos(scene.yaw_rad), np.sin(scene.yaw_rad)]
-    return [polygons[index] for index in np.flatnonzero((ahead > -12) & (ahead < FAR_M))]
+    return polygons[(ahead > -12) & (ahead < FAR_M)]
 
 
 def _clipped(points: Floats) -> Floats:
