@@ -20,7 +20,9 @@ LARGEST_LOG_SIZE = 10.0
 """exp() of more would be a box of 20,000 strides: a broken output, not an object."""
 
 
-def yolox(raw: Raw, width_px: int, height_px: int, score: float, strides: Sequence[int] = (8, 16, 32)) -> Detections:
+def yolox(
+    raw: Raw, width_px: int, height_px: int, score: float, strides: Sequence[int] = (8, 16, 32)
+) -> Detections:
     """Decode YOLOX (Ge et al., 2021), exported without its decoding: (1, cells, 5 + classes).
 
     A row is x, y, log width, log height relative to its cell, objectness and class probabilities; cells run row
@@ -68,7 +70,9 @@ HEADS: Mapping[str, Head] = {"yolox": yolox, "yolov5": yolov5, "yolov8": yolov8}
 
 def _rows(raw: Raw, least: int, head: str) -> Raw:
     if raw.ndim != 3 or raw.shape[0] != 1 or raw.shape[2] < least:
-        raise ModelError(f"a {head} head of shape {raw.shape}; it must hold one picture and {least} values a box or more")
+        raise ModelError(
+            f"a {head} head of shape {raw.shape}; it must hold one picture and {least} values a box or more"
+        )
     return raw[0]
 
 

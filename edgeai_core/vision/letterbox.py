@@ -52,8 +52,7 @@ def letterbox(
     scale = min(width_px / columns, height_px / rows)
     size = (max(1, min(width_px, round(columns * scale))), max(1, min(height_px, round(rows * scale))))
     left, top = ((width_px - size[0]) // 2, (height_px - size[1]) // 2) if centred else (0, 0)
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    scaled = pixels if size == (columns, rows) else cv2.resize(pixels, size, interpolation=way)
+    scaled = pixels if size == (columns, rows) else cv2.resize(pixels, size)
     out = np.full((height_px, width_px, 3), fill, dtype=np.uint8)
     out[top : top + size[1], left : left + size[0]] = scaled
     return out, Fit(scale, left, top, columns, rows)

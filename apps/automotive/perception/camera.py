@@ -64,7 +64,9 @@ class CameraDetector:
         raw = self._runner.run({self._input: tensor})[self._output]
         found = self._head(raw, self._width, self._height, self._score)
         if found.label.size and int(found.label.max()) >= len(self._kinds):
-            raise ModelError(f"the head gives class {int(found.label.max())}; the card has {len(self._kinds)}")
+            raise ModelError(
+                f"the head gives class {int(found.label.max())}; the card has {len(self._kinds)}"
+            )
         kinds = self._kinds[found.label].astype(np.int64)
         users = kinds != ObjectKind.UNKNOWN
         merged = Detections(fit.to_picture(found.box_px[users]), found.score[users], kinds[users])

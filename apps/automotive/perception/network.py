@@ -50,7 +50,7 @@ class RoadDetector(nn.Module):
         return torch.cat([(low + high) / 2, high - low, torch.sigmoid(logits)], dim=1)
 
     def raw(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return distances to left, top, right, bottom in pixels (batch, 4, cells), and logits (batch, classes, cells)."""
+        """Return distances to left, top, right, bottom (batch, 4, cells) and logits (batch, classes, cells)."""
         x = self.stem(images / 255.0)
         eighth = self.eighth(x)
         sixteenth = self.sixteenth(eighth)

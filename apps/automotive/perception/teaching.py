@@ -130,5 +130,3 @@ def _overlaps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     hull = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(dim=1)
     iou = shared / union.clamp(min=1e-6)
     return iou, iou - (hull - union) / hull.clamp(min=1e-6)
-
-

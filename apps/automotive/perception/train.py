@@ -20,7 +20,15 @@ from edgeai_core.learning.checkpoint import load_arrays, save_arrays
 from edgeai_core.learning.export import export_onnx
 from edgeai_core.learning.training import FitOptions, fit, torch_or_explain
 from edgeai_core.metrics.evaluation import Figure
-from edgeai_core.runners.card import CardFigure, ModelCard, TensorSpec, TrainingData, card_path, digest_of, write_card
+from edgeai_core.runners.card import (
+    CardFigure,
+    ModelCard,
+    TensorSpec,
+    TrainingData,
+    card_path,
+    digest_of,
+    write_card,
+)
 from edgeai_core.runners.golden import GoldenVector, write_golden
 from edgeai_core.runners.onnx import OnnxRunner
 from edgeai_core.state import find_state
@@ -76,7 +84,9 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
             checkpoint=work / "detector.npz" if options.work else None,
             fingerprint=f"{options.pictures} pictures of seed {options.seed}, batches of {options.batch}",
         )
-        test = _pictures(work, options.test_pictures, TEST_SEED + options.seed, progress, "rendering test pictures")
+        test = _pictures(
+            work, options.test_pictures, TEST_SEED + options.seed, progress, "rendering test pictures"
+        )
     network = network.to(memory_format=torch.contiguous_format)
     model = output / "road.onnx"
     examples = [{"images": _tensor(test.pixels[at])} for at in range(4)]
@@ -120,7 +130,9 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     )  # fmt: skip
     write_card(card, card_path(model))
     figures = measure(model, test, progress)
-    command = f"edgeai train {TASK} --pictures {options.pictures} --epochs {options.epochs} --seed {options.seed}"
+    command = (
+        f"edgeai train {TASK} --pictures {options.pictures} --epochs {options.epochs} --seed {options.seed}"
+    )
     known = {name: CardFigure.of(each, command) for name, each in figures.items() if each.value is not None}
     write_card(ModelCard(**{**vars(card), "figures": known}), card_path(model))
     return {
@@ -134,7 +146,9 @@ def measure(model: Path, test: Pictures, progress: Progress) -> dict[str, Figure
     """Return the figures of a model on pictures in its own input size."""
     runner = OnnxRunner(model)
     parameters = {**runner.card.parameters, "score": MEASURED_FROM}
-    detector = CameraDetector(OnnxRunner(model, ModelCard(**{**vars(runner.card), "parameters": parameters, "golden": None})))
+    detector = CameraDetector(
+        OnnxRunner(model, ModelCard(**{**vars(runner.card), "parameters": parameters, "golden": None}))
+    )
     found = []
     for number, pixels in enumerate(test.pixels):
         found.append(detector.detect(pixels))

@@ -167,7 +167,12 @@ def pole(height_m: float, number: int) -> Limbs:
         limbs.append(((0.0, 0.0, height_m), (0.0, 1.2, height_m + 0.2), 0.05, grey))
     else:
         limbs.append(
-            ((0.0, 0.0, height_m), (0.0, 0.0, height_m + 0.01), rng.uniform(0.25, 0.45), rng.uniform(30, 240, 3))
+            (
+                (0.0, 0.0, height_m),
+                (0.0, 0.0, height_m + 0.01),
+                rng.uniform(0.25, 0.45),
+                rng.uniform(30, 240, 3),
+            )
         )
     return _limbs(limbs)
 
@@ -227,7 +232,11 @@ class _Parts:
                 ]
                 self.polygon(ring, np.full(3, 25.0))
                 hub = [
-                    (x - side * 0.5 * radius_m * np.cos(a), side * (y + 0.01), radius_m + 0.5 * radius_m * np.sin(a))
+                    (
+                        x - side * 0.5 * radius_m * np.cos(a),
+                        side * (y + 0.01),
+                        radius_m + 0.5 * radius_m * np.sin(a),
+                    )
                     for a in turn
                 ]
                 self.polygon(hub, np.full(3, 120.0))
@@ -239,7 +248,9 @@ class _Parts:
         return Body(corners, normals, np.stack(self.colours), np.array(self.shine))
 
 
-def _car(parts: _Parts, length: float, width: float, height: float, paint: Floats, rng: np.random.Generator) -> None:
+def _car(
+    parts: _Parts, length: float, width: float, height: float, paint: Floats, rng: np.random.Generator
+) -> None:
     x, y = length / 2, width / 2
     clear, waist = 0.13 * height, height * rng.uniform(0.5, 0.6)
     tail = rng.uniform(0.0, 0.22)  # an estate's roof ends at its tail, a saloon's before
@@ -251,7 +262,9 @@ def _car(parts: _Parts, length: float, width: float, height: float, paint: Float
     roof_rear, roof_front = rear + 0.06 * length + 0.2 * tail * length, front - 0.16 * length
     bottom, top = (rear, front, 0.92 * y), (roof_rear, roof_front, 0.74 * y)
     parts.frustum(bottom, top, waist, 0.96 * height, glass)
-    parts.frustum((roof_rear, roof_front, 0.76 * y), (roof_rear, roof_front, 0.7 * y), 0.94 * height, height, paint)
+    parts.frustum(
+        (roof_rear, roof_front, 0.76 * y), (roof_rear, roof_front, 0.7 * y), 0.94 * height, height, paint
+    )
     lamp, high = 0.22 * y, waist - 0.04 * height
     for side in (-1.0, 1.0):
         inner, outer = sorted((side * (0.95 * y - lamp), side * 0.95 * y))
@@ -265,12 +278,20 @@ def _car(parts: _Parts, length: float, width: float, height: float, paint: Float
     parts.rectangle_on_end(-0.96 * y, 0.96 * y, clear, 0.24 * height, -x - 0.012, np.full(3, 45.0))
 
 
-def _truck(parts: _Parts, length: float, width: float, height: float, paint: Floats, rng: np.random.Generator) -> None:
+def _truck(
+    parts: _Parts, length: float, width: float, height: float, paint: Floats, rng: np.random.Generator
+) -> None:
     x, y = length / 2, width / 2
     cab = min(2.3, 0.35 * length)
     load = _paint(rng) if rng.random() < 0.5 else np.full(3, rng.uniform(150, 235))
     radius = 0.48
-    parts.frustum((x - cab, x, 0.96 * y), (x - cab, x - 0.1, 0.94 * y), 0.35, 0.92 * height * rng.uniform(0.75, 1), paint)
+    parts.frustum(
+        (x - cab, x, 0.96 * y),
+        (x - cab, x - 0.1, 0.94 * y),
+        0.35,
+        0.92 * height * rng.uniform(0.75, 1),
+        paint,
+    )
     parts.frustum((-x, x - cab - 0.3, 0.8 * y), (-x, x - cab - 0.3, 0.8 * y), 0.45, 1.1, np.full(3, 50.0))
     parts.frustum((-x, x - cab - 0.3, y), (-x, x - cab - 0.3, y), 1.05, height, load, ends=0.9 * load)
     wheels = (-x + 0.9, -x + 2.1, x - 0.5 * cab) if length > 7 else (-x + 1.0, x - 0.5 * cab)
@@ -278,7 +299,9 @@ def _truck(parts: _Parts, length: float, width: float, height: float, paint: Flo
     glass = np.full(3, 45.0)
     parts.rectangle_on_end(-0.85 * y, 0.85 * y, 0.5 * height, 0.68 * height, x + 0.01, glass)
     for side in (-1.0, 1.0):
-        parts.rectangle_on_side(x - 0.8 * cab, x - 0.25 * cab, 0.5 * height, 0.66 * height, side * (y + 0.01), glass)
+        parts.rectangle_on_side(
+            x - 0.8 * cab, x - 0.25 * cab, 0.5 * height, 0.66 * height, side * (y + 0.01), glass
+        )
         inner, outer = sorted((side * 0.6 * y, side * 0.92 * y))
         red = np.array([25.0, 20.0, 190.0])
         parts.rectangle_on_end(inner, outer, 0.75, 1.0, -x - 0.02, red, 0.4)

@@ -214,7 +214,9 @@ class Camera:
         cos, sin = np.cos(scene.yaw_rad), np.sin(scene.yaw_rad)
         ahead, left = cos * dx + sin * dy, cos * dy - sin * dx
         seen = np.flatnonzero(
-            (ahead > 1.0) & (ahead < FAR_M) & (np.abs(left) < 1.1 * self._half_width(ahead) + decor.reach_m + 3)
+            (ahead > 1.0)
+            & (ahead < FAR_M)
+            & (np.abs(left) < 1.1 * self._half_width(ahead) + decor.reach_m + 3)
         )
         distances = np.concatenate([np.hypot(*middles.T), np.hypot(ahead[seen], left[seen])])
         for at in np.argsort(-distances):
@@ -251,7 +253,9 @@ class Camera:
         if key not in self._bodies:
             if len(self._bodies) > 500:
                 self._bodies.clear()
-            self._bodies[key] = thing(*size, look) if kind is ObjectKind.UNKNOWN else vehicle(kind, *size, look)
+            self._bodies[key] = (
+                thing(*size, look) if kind is ObjectKind.UNKNOWN else vehicle(kind, *size, look)
+            )
         return self._bodies[key]
 
     def _paint(
@@ -363,7 +367,10 @@ class _Silhouettes:
         self._note(np.concatenate(polygons) / (1 << _SHIFT), index)
 
     def strokes(
-        self, strokes: list[tuple[tuple[int, ...], tuple[int, ...], int, list[float]]], number: int, index: int
+        self,
+        strokes: list[tuple[tuple[int, ...], tuple[int, ...], int, list[float]]],
+        number: int,
+        index: int,
     ) -> None:
         ends = []
         for a, b, width, _ in strokes:
@@ -384,7 +391,9 @@ class _Silhouettes:
         """Return one box for each object of which something is inside the picture."""
         height, width = self._cover.shape
         rows = []
-        left_over = np.bincount((self._cover.ravel() + 1).astype(np.int64), minlength=len(scene.object_id) + 1)
+        left_over = np.bincount(
+            (self._cover.ravel() + 1).astype(np.int64), minlength=len(scene.object_id) + 1
+        )
         for index, covered, box in self._found.values():
             inside = np.clip(box, 0, [width - 1, height - 1, width - 1, height - 1])
             size, whole = inside[2:] - inside[:2], np.maximum(box[2:] - box[:2], 1e-6)
@@ -414,7 +423,11 @@ def _in_reach(scene: Scene) -> NDArray[np.bool_]:
     """Which objects may be in the picture."""
     middle = scene.object_positions_m()
     half = scene.object_length_m / 2
-    return (middle[:, 0] + half > 1.0) & (middle[:, 0] < FAR_M) & (np.abs(middle[:, 1]) < middle[:, 0] + half + 12)
+    return (
+        (middle[:, 0] + half > 1.0)
+        & (middle[:, 0] < FAR_M)
+        & (np.abs(middle[:, 1]) < middle[:, 0] + half + 12)
+    )
 
 
 def _near(polygons: Floats, scene: Scene) -> Floats:

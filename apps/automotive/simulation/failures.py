@@ -23,7 +23,9 @@ class FailureKind(StrEnum):
     LATE = "late"  # everything comes so many seconds later, with the stamps of its measurement
     JITTER = "jitter"  # everything comes up to so many seconds later
     DROPOUT = "dropout"  # a reading is lost with this probability
-    BIAS = "bias"  # camera: pixels to the right; lidar and radar: metres further; odometry: rad/s more yaw rate
+    BIAS = (
+        "bias"  # camera: pixels to the right; lidar and radar: metres further; odometry: rad/s more yaw rate
+    )
     NOISE = "noise"  # camera: grey levels; lidar and radar: metres; odometry: rad/s; standard deviations
 
 

@@ -56,9 +56,7 @@ class OdometrySensor:
             yaw_rad=float((self._pose[2] + np.pi) % (2 * np.pi) - np.pi),
             speed_mps=float(speed),
             yaw_rate_radps=float(yaw_rate),
-            acceleration_mps2=float(
-                scene.acceleration_mps2 + self._model.acceleration_noise_mps2 * noise[2]
-            ),
+            acceleration_mps2=float(scene.acceleration_mps2 + self._model.acceleration_noise_mps2 * noise[2]),
             steering_rad=float(steering),
         )
 

@@ -98,7 +98,12 @@ class Radar:
         middle, velocity = scene.object_positions_m(), scene.object_velocities_mps()
         heading = scene.object_yaw_rad - scene.yaw_rad
         half = np.stack([scene.object_length_m, scene.object_width_m], axis=1) / 2
-        many = np.array([6 if kind == ObjectKind.TRUCK else 4 if kind == ObjectKind.CAR else 2 for kind in scene.object_kind])
+        many = np.array(
+            [
+                6 if kind == ObjectKind.TRUCK else 4 if kind == ObjectKind.CAR else 2
+                for kind in scene.object_kind
+            ]
+        )
         owner = np.repeat(np.arange(count), many)
         along = np.stack([np.cos(heading), np.sin(heading)], axis=1)[owner]
         across = np.stack([-along[:, 1], along[:, 0]], axis=1)
@@ -112,7 +117,9 @@ class Radar:
         local = np.where(np.stack([front, ~front], axis=1), side, place) * half[owner]
         offset = local[:, :1] * along + local[:, 1:] * across
         xy = middle[owner] + offset
-        turning = scene.object_yaw_rate_radps[owner][:, None] * np.stack([-offset[:, 1], offset[:, 0]], axis=1)
+        turning = scene.object_yaw_rate_radps[owner][:, None] * np.stack(
+            [-offset[:, 1], offset[:, 0]], axis=1
+        )
         rcs = np.array([RCS_DBSM[ObjectKind(int(kind))] for kind in scene.object_kind])[owner]
         rcs = rcs - 10 * np.log10(many[owner]) + self._rng.normal(0, 4.0, len(owner))
         rcs -= 15.0 * _hidden(middle, half, np.asarray(self.model.position_m))[owner]

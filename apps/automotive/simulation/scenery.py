@@ -93,7 +93,9 @@ def decor(road: Road, rng: np.random.Generator) -> Decor:
                 away, reach = side * rng.uniform(1.0, 2.0), 1.3
             else:
                 continue
-            places.append((x - away * np.sin(yaw), y + away * np.cos(yaw), yaw - np.pi / 2 * (side - 1), reach))
+            places.append(
+                (x - away * np.sin(yaw), y + away * np.cos(yaw), yaw - np.pi / 2 * (side - 1), reach)
+            )
     x_m, y_m, yaw_rad, reach_m = np.array(places).reshape(-1, 4).T
     return Decor(tuple(bodies), x_m, y_m, yaw_rad, reach_m)
 
