@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -134,7 +135,7 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
         f"edgeai train {TASK} --pictures {options.pictures} --epochs {options.epochs} --seed {options.seed}"
     )
     known = {name: CardFigure.of(each, command) for name, each in figures.items() if each.value is not None}
-    write_card(ModelCard(**{**vars(card), "figures": known}), card_path(model))
+    write_card(replace(card, figures=known), card_path(model))
     return {
         "model": str(model),
         "card": str(card_path(model)),
@@ -146,9 +147,7 @@ def measure(model: Path, test: Pictures, progress: Progress) -> dict[str, Figure
     """Return the figures of a model on pictures in its own input size."""
     runner = OnnxRunner(model)
     parameters = {**runner.card.parameters, "score": MEASURED_FROM}
-    detector = CameraDetector(
-        OnnxRunner(model, ModelCard(**{**vars(runner.card), "parameters": parameters, "golden": None}))
-    )
+    detector = CameraDetector(OnnxRunner(model, replace(runner.card, parameters=parameters, golden=None)))
     found = []
     for number, pixels in enumerate(test.pixels):
         found.append(detector.detect(pixels))

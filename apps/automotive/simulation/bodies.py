@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,7 +117,7 @@ def cyclist(length_m: float, height_m: float, phase_rad: float, number: int) -> 
     for x in (front, rear):
         turn = np.linspace(0, 2 * np.pi, 11)
         rim = [(x + wheel * np.cos(a), 0.0, wheel + wheel * np.sin(a)) for a in turn]
-        limbs += [(a, b, 0.025, np.full(3, 30.0)) for a, b in zip(rim[:-1], rim[1:], strict=True)]
+        limbs += [(a, b, 0.025, np.full(3, 30.0)) for a, b in itertools.pairwise(rim)]
     limbs += [
         ((rear, 0.0, wheel), crank, 0.02, frame),
         (crank, saddle, 0.02, frame),

@@ -194,8 +194,8 @@ class Camera:
             half = np.array([scene.object_length_m[index], scene.object_width_m[index]]) / 2
             cos, sin = np.cos(scene.object_yaw_rad[index]), np.sin(scene.object_yaw_rad[index])
             turn = np.array([[cos, -sin], [sin, cos]])
-            base = (np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * half) @ turn.T
-            base = base + [scene.object_x_m[index], scene.object_y_m[index]]
+            place = np.array([scene.object_x_m[index], scene.object_y_m[index]])
+            base = (np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * half) @ turn.T + place
             long = base + away * reach * scene.object_height_m[index]
             hull = cv2.convexHull(np.concatenate([base, long]).astype(np.float32))[:, 0]
             clipped = _clipped(hull @ to_pixels[:, :2].T + to_pixels[:, 3])

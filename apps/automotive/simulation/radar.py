@@ -19,6 +19,15 @@ RCS_DBSM = {
 }
 """Usual radar cross-sections of road users at 77 GHz; single looks scatter around them."""
 
+LOOKS = {
+    ObjectKind.UNKNOWN: 2,
+    ObjectKind.CAR: 4,
+    ObjectKind.TRUCK: 6,
+    ObjectKind.PEDESTRIAN: 2,
+    ObjectKind.CYCLIST: 2,
+}
+"""How many places of it reflect at once."""
+
 
 @dataclass(frozen=True)
 class RadarModel:
@@ -98,12 +107,7 @@ class Radar:
         middle, velocity = scene.object_positions_m(), scene.object_velocities_mps()
         heading = scene.object_yaw_rad - scene.yaw_rad
         half = np.stack([scene.object_length_m, scene.object_width_m], axis=1) / 2
-        many = np.array(
-            [
-                6 if kind == ObjectKind.TRUCK else 4 if kind == ObjectKind.CAR else 2
-                for kind in scene.object_kind
-            ]
-        )
+        many = np.array([LOOKS[ObjectKind(int(kind))] for kind in scene.object_kind])
         owner = np.repeat(np.arange(count), many)
         along = np.stack([np.cos(heading), np.sin(heading)], axis=1)[owner]
         across = np.stack([-along[:, 1], along[:, 0]], axis=1)
