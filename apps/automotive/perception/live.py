@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -118,12 +119,23 @@ class _Drawer:
         self._work: _Work | None = None
         self._done: bytes | None = None
         self._ready = threading.Condition()
-        threading.Thread(target=self._run, name="live-view", daemon=True).start()
+        self._over = False
+        self._thread = threading.Thread(target=self._run, name="live-view", daemon=True)
+        self._thread.start()
+        atexit.register(
+            self.close
+        )  # a thread that is in OpenCV when the interpreter goes takes the process with it
 
     def draw(self, image: CameraImage, boxes: CameraDetections | None) -> None:
         with self._ready:
             self._work = _Work(image, boxes)
             self._ready.notify()
+
+    def close(self) -> None:
+        with self._ready:
+            self._over = True
+            self._ready.notify()
+        self._thread.join(1.0)
 
     def take(self) -> bytes | None:
         """Return the picture that is ready, once."""
@@ -134,9 +146,11 @@ class _Drawer:
     def _run(self) -> None:
         while True:
             with self._ready:
-                while self._work is None:
+                while self._work is None and not self._over:
                     self._ready.wait()
                 work, self._work = self._work, None
+            if work is None:
+                return
             done = camera_picture(work.image, work.boxes)
             with self._ready:
                 self._done = done

@@ -11,7 +11,7 @@ from apps.automotive.perception.config import PerceptionConfig
 from apps.automotive.perception.decide import DEGRADATIONS, RULES, decide, unusable
 from edgeai_core.decision import Decision
 from edgeai_core.errors import ModelError
-from edgeai_core.loop.cycle import Fault
+from edgeai_core.loop.cycle import Fault, FaultKind
 from edgeai_core.loop.snapshot import Snapshot
 from edgeai_core.loop.spec import Degradation, Input, LoopSpec, On, Parts, Source
 
@@ -136,7 +136,7 @@ class PerceptionStep:
         After a step that came too late what it took in is in the tracks already; they are predicted to now.
         """
         self._take(snapshot, detect=None)
-        return self._decided(snapshot)
+        return self._decided(snapshot, shown=fault.kind is not FaultKind.OVERRUN)
 
     def _looks(self, snapshot: Snapshot) -> Callable[[int], bool]:
         every = (1, 2, 4)[min(snapshot.level, 2)]
@@ -150,7 +150,7 @@ class PerceptionStep:
                         sensor, snapshot[self._inputs[sensor]].samples, snapshot.now_ns, detect
                     )
 
-    def _decided(self, snapshot: Snapshot) -> Decision[Tracks]:
+    def _decided(self, snapshot: Snapshot, *, shown: bool = True) -> Decision[Tracks]:
         now_ns = snapshot.now_ns
         troubles = {sensor: health.troubles(now_ns) for sensor, health in self._perception.health.items()}
         with snapshot.stages.stage("tracks"):
@@ -159,5 +159,5 @@ class PerceptionStep:
                 sensor for sensor, found in troubles.items() if unusable(found) or sensor in contradicted
             )
             tracks = self._perception.tracks(now_ns, lost)
-        live = self._live.take(now_ns, tracks, troubles, self._perception)
+        live = self._live.take(now_ns, tracks, troubles, self._perception) if shown else {}
         return decide(tracks, troubles, contradicted, snapshot.level, self._vehicle, live)
