@@ -38,6 +38,9 @@ class LidarSettings:
 
 _GROUND_CELL_M = 2.0
 _STEEPEST = 0.12  # metres of ground a metre of way: 12 %, as steep as roads are built
+_REACH = (((0.0, 25.0), (2, 2)), ((25.0, np.inf), (3, 2)))
+"""By distance, how many cells along and across the road a point reaches: a side that is seen at a flat angle has
+its points far apart, and neighbouring lanes must not join."""
 _ANGLES = np.linspace(0.0, np.pi / 2, 30, endpoint=False)
 _FITTED_POINTS = 48  # a rectangle's angle is as well known from so many
 _NEAREST_M = 0.08  # nearer to an edge does not count for more: that is noise
@@ -110,9 +113,13 @@ class LidarDetector:
         shape = (int((s.ahead_m + s.behind_m) / cell_m) + 3, int(2 * s.beside_m / cell_m) + 3)
         row = ((points[:, 0] + s.behind_m) / cell_m).astype(np.intp) + 1
         column = ((points[:, 1] + s.beside_m) / cell_m).astype(np.intp) + 1
-        taken = np.zeros(shape, dtype=np.uint8)
-        taken[row, column] = 1
-        joined = cv2.dilate(taken, np.ones((2, 2), np.uint8))
+        away = np.hypot(points[:, 0], points[:, 1])
+        joined = np.zeros(shape, dtype=np.uint8)
+        for (near_m, far_m), reach in _REACH:
+            inside = (away >= near_m) & (away < far_m)
+            taken = np.zeros(shape, dtype=np.uint8)
+            taken[row[inside], column[inside]] = 1
+            joined |= cv2.dilate(taken, np.ones(reach, np.uint8))
         _, label = cv2.connectedComponents(joined, connectivity=8)
         return np.asarray(label[row, column], dtype=np.int32)
 

@@ -169,6 +169,8 @@ class Camera:
         bright = cv2.add(cv2.multiply(bright, self._fade, scale=1 / 255), self._fade_rest)
         self._paint_shadows(bright, scene, to_pixels)
         cv2.multiply(ground, cv2.merge([bright, bright, bright]), dst=ground, scale=1 / 128)
+        if not self._hazy_rows:
+            return
         hazy = ground[: self._hazy_rows]
         hazy[:] = cv2.add(cv2.multiply(hazy, self._keep_rows, scale=1 / 255), self._haze_rows)
 
