@@ -75,7 +75,7 @@ def _rows(raw: Raw, least: int, head: str) -> Raw:
         raise ModelError(
             f"a {head} head of shape {raw.shape}; it must hold one picture and {least} values a box or more"
         )
-    return raw[0]
+    return np.asarray(raw[0])
 
 
 def _cells(width_px: int, height_px: int, strides: Sequence[int]) -> tuple[Raw, Raw]:

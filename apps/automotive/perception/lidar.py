@@ -90,7 +90,7 @@ class LidarDetector:
         np.minimum.at(lowest, cell, points[:, 2])
         level = self._level(lowest.reshape(rows, columns)).ravel()
         height = points[:, 2] - level[cell]
-        return points[(height > s.ground_m) & (height < s.ceiling_m)]
+        return np.asarray(points[(height > s.ground_m) & (height < s.ceiling_m)])
 
     def _level(self, lowest: Points) -> Points:
         """Return the ground's height by cell: from the ego outwards it may not rise faster than a road does."""
@@ -119,7 +119,7 @@ class LidarDetector:
             inside = (away >= near_m) & (away < far_m)
             taken = np.zeros(shape, dtype=np.uint8)
             taken[row[inside], column[inside]] = 1
-            joined |= cv2.dilate(taken, np.ones(reach, np.uint8))
+            np.maximum(joined, cv2.dilate(taken, np.ones(reach, np.uint8)), out=joined)
         _, label = cv2.connectedComponents(joined, connectivity=8)
         return np.asarray(label[row, column], dtype=np.int32)
 

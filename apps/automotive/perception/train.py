@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from apps.automotive.messages import ObjectKind
 from apps.automotive.perception.camera import CameraDetector
 from apps.automotive.perception.detection_figures import detection_figures
-from apps.automotive.perception.options import TrainOptions
 from apps.automotive.perception.pictures import INPUT_PX, Pictures, render_pictures
+from apps.automotive.perception.train_options import TrainOptions
 from edgeai_core.app import Progress
 from edgeai_core.learning.checkpoint import load_arrays, save_arrays
 from edgeai_core.learning.export import export_onnx

@@ -166,7 +166,8 @@ class Camera:
         to_ground = pose @ np.linalg.inv(self.geometry.projection[:, [0, 1, 3]])
         rows = (first, self.geometry.height_px)
         bright = scenery.warped_texture(self._texture, to_ground, self.geometry.width_px, rows)
-        bright = cv2.add(cv2.multiply(bright, self._fade, scale=1 / 255), self._fade_rest)
+        cv2.multiply(bright, self._fade, dst=bright, scale=1 / 255)
+        cv2.add(bright, self._fade_rest, dst=bright)
         self._paint_shadows(bright, scene, to_pixels)
         cv2.multiply(ground, cv2.merge([bright, bright, bright]), dst=ground, scale=1 / 128)
         if not self._hazy_rows:
@@ -347,7 +348,7 @@ class Camera:
         kept = keep[: self._hazy_rows, None, None] * wide
         self._keep_rows = np.rint(255 * kept).astype(np.uint8)
         self._haze_rows = np.rint((1 - kept) * self._haze).astype(np.uint8)
-        return texture.astype(np.uint8)
+        return np.asarray(texture, dtype=np.uint8)
 
     def _falloff(self) -> NDArray[np.uint8]:
         y, x = np.mgrid[-1 : 1 : self.geometry.height_px * 1j, -1 : 1 : self.geometry.width_px * 1j]

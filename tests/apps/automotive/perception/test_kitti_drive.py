@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from apps.automotive.perception.config import PerceptionConfig
-from apps.automotive.perception.kitti import KittiDrive
+from apps.automotive.perception.kitti_drive import KittiDrive
 from apps.automotive.perception.loop import perception_loop, perception_sources
 from apps.automotive.perception.sources import FrameSource, VideoSource, kitti_sources
 from edgeai_core.clock import VirtualClock

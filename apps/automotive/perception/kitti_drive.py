@@ -60,7 +60,7 @@ class KittiDrive:
 
     def times_s(self, frames: Frames) -> Floats:
         """Return the times of frames from the first of any sensor."""
-        return frames.time_s - self._zero_s
+        return np.asarray(frames.time_s - self._zero_s)
 
     @cached_property
     def to_camera(self) -> Floats:
