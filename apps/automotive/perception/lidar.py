@@ -54,7 +54,7 @@ class LidarDetector:
 
     def detect(self, cloud: PointCloud) -> LidarBoxes:
         """Return the boxes of a cloud in the vehicle frame. Points that are not finite are left out."""
-        points = self._obstacles(self._near(cloud.xyz_m))
+        points = self.obstacles(cloud)
         if len(points) < self.settings.least_points:
             return no_boxes()
         cluster = self._clusters(points)
@@ -69,6 +69,10 @@ class LidarDetector:
         counts = counts[large]
         return self._plausible(rectangles(points, counts))
 
+    def obstacles(self, cloud: PointCloud) -> Points:
+        """Return the points (n, 3) that stand on the ground and are near enough to matter."""
+        return self._above_ground(self._near(cloud.xyz_m))
+
     def _near(self, xyz_m: Points) -> Points:
         x, y = xyz_m[:, 0], xyz_m[:, 1]
         s, (rear, front, side) = self.settings, self.settings.ego_m
@@ -76,7 +80,7 @@ class LidarDetector:
         kept &= ~((x > rear) & (x < front) & (np.abs(y) < side)) & np.isfinite(xyz_m[:, 2])
         return xyz_m[kept]
 
-    def _obstacles(self, points: Points) -> Points:
+    def _above_ground(self, points: Points) -> Points:
         """Take the ground away: the lowest points of 2 m cells, where they fit a road's slope from their neighbours."""
         s = self.settings
         if not len(points):

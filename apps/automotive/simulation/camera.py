@@ -16,6 +16,10 @@ from apps.automotive.simulation.scene import Road, Scene
 
 NEAR_M = 0.3
 FAR_M = 140.0
+DECOR_M = 90.0
+"""What stands beside the road is painted up to here, its details up to half of it: a window there is a pixel."""
+
+_PLAIN = 5  # the first so many polygons of a house are its walls
 _SHIFT = 4  # OpenCV draws with so many binary places of a pixel
 _LARGEST_PX = 4000.0  # far outside any picture, and inside what OpenCV's fixed point holds
 
@@ -218,7 +222,7 @@ class Camera:
         ahead, left = cos * dx + sin * dy, cos * dy - sin * dx
         seen = np.flatnonzero(
             (ahead > 1.0)
-            & (ahead < FAR_M)
+            & (ahead < DECOR_M)
             & (np.abs(left) < 1.1 * self._half_width(ahead) + decor.reach_m + 3)
         )
         distances = np.concatenate([np.hypot(*middles.T), np.hypot(ahead[seen], left[seen])])
@@ -234,7 +238,10 @@ class Camera:
                 index = int(seen[at - len(visible)])
                 pose = (ahead[index], left[index], decor.yaw_rad[index] - scene.yaw_rad)
                 paint = None if silhouettes is None else (silhouettes, -1, -1)
-                self._paint(canvas, decor.bodies[index], pose, scene.yaw_rad, paint)
+                body = decor.bodies[index]
+                if isinstance(body, Body) and ahead[index] > DECOR_M / 2:
+                    body = body.first(_PLAIN)
+                self._paint(canvas, body, pose, scene.yaw_rad, paint, cv2.LINE_8)
 
     def _half_width(self, ahead_m: Floats) -> Floats:
         return ahead_m * self.geometry.width_px / 2 / self.geometry.focal_px
@@ -268,6 +275,7 @@ class Camera:
         pose: tuple[float, float, float],
         yaw_rad: float,
         labelled: tuple[_Silhouettes, int, int] | None,
+        edges: int = cv2.LINE_AA,
     ) -> None:
         """Paint one thing at a pose (x, y, yaw) in the vehicle frame."""
         x, y, turn = pose
@@ -289,7 +297,7 @@ class Camera:
                 )
             ]
             for a, b, width, colour in strokes:
-                cv2.line(canvas, a, b, colour, width, cv2.LINE_AA, _SHIFT)
+                cv2.line(canvas, a, b, colour, width, edges, _SHIFT)
             if labelled is not None:
                 labelled[0].strokes(strokes, labelled[1], labelled[2])
             return
@@ -314,7 +322,7 @@ class Camera:
                 if len(clipped) < 3:
                     continue
                 polygon = _fixed(clipped)
-            cv2.fillConvexPoly(canvas, polygon, colours[index], cv2.LINE_AA, _SHIFT)
+            cv2.fillConvexPoly(canvas, polygon, colours[index], edges, _SHIFT)
             drawn.append(polygon)
         if labelled is not None and drawn:
             labelled[0].polygons(drawn, labelled[1], labelled[2])

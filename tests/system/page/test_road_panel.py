@@ -138,7 +138,7 @@ def publish(page: Any, topic: str, data: object) -> None:
 def test_the_scene_is_drawn_from_above_and_said_in_words(page: Any, address: str, tmp_path: Path) -> None:
     page.open(address)
     page.until("window.mounted === true")
-    publish(page, "automotive.perception/birds_eye", birds_eye(tracks(), {"camera": (), "lidar": ()}))
+    publish(page, "automotive.perception/seen", birds_eye(tracks(), {"camera": (), "lidar": ()}))
     publish(page, "automotive.planning/plan", plan())
     publish(page, "automotive.braking/brake", {"stage": "none", "deceleration_mps2": 0.0, "reason": ""})
     page.until("document.querySelector('.road-facts').innerText.includes('2 confirmed of 3')")
@@ -159,7 +159,7 @@ def test_the_scene_is_drawn_from_above_and_said_in_words(page: Any, address: str
 def test_a_braking_car_shows_red_and_says_why(page: Any, address: str, tmp_path: Path) -> None:
     page.open(address)
     page.until("window.mounted === true")
-    publish(page, "automotive.perception/birds_eye", birds_eye(tracks(), {"camera": ()}))
+    publish(page, "automotive.perception/seen", birds_eye(tracks(), {"camera": ()}))
     brake = {"stage": "full", "deceleration_mps2": 8.0, "reason": "time to collision 0.9 s"}
     publish(page, "automotive.braking/brake", brake)
     page.until("document.querySelector('.road-brake').dataset.stage === 'full'")
@@ -173,7 +173,7 @@ def test_the_panel_fits_a_narrow_screen_in_the_dark(page: Any, address: str, tmp
     page.prefer(prefers_color_scheme="dark")
     page.open(address)
     page.until("window.mounted === true")
-    publish(page, "automotive.perception/birds_eye", birds_eye(tracks(), {"camera": ()}))
+    publish(page, "automotive.perception/seen", birds_eye(tracks(), {"camera": ()}))
     page.until("document.querySelector('.road-facts').innerText.includes('confirmed')")
     assert page.evaluate("document.documentElement.scrollWidth <= 380")
     page.picture(tmp_path / "road_narrow.png")
