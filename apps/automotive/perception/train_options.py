@@ -19,6 +19,10 @@ class TrainOptions(BaseModel):
     epochs: int = Field(default=5, ge=1, le=300)
     batch: int = Field(default=32, ge=2, le=256)
     learning_rate: float = Field(default=4e-3, gt=0, le=0.1)
+    start: Path | None = Field(
+        default=None,
+        description="begin with the weights of a checkpoint (detector.npz of another --work folder)",
+    )
     output: Path | None = Field(
         default=None, description="folder for the model; none: the state folder, by version"
     )
