@@ -1,0 +1,77 @@
+"""The configuration of the automotive app: a TOML table ``[automotive]``, the environment, or flags."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from apps.automotive.braking.decide import Limits
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class VehicleConfig(BaseModel):
+    """The car that is driven: a mid-size passenger car; the origin is under the middle of the rear axle."""
+
+    model_config = _STRICT
+
+    length_m: float = Field(4.6, gt=1, le=20)
+    width_m: float = Field(1.9, gt=0.5, le=3)
+    wheelbase_m: float = Field(2.8, gt=0.5, le=10)
+    rear_overhang_m: float = Field(0.95, ge=0, le=5, description="from the rear axle to the rear bumper")
+    steering_limit_rad: float = Field(0.55, gt=0, le=1)
+    steering_rate_radps: float = Field(0.6, gt=0, le=3)
+    acceleration_mps2: float = Field(2.5, gt=0, le=10, description="the most that the drive gives")
+    braking_mps2: float = Field(8.5, gt=0, le=12, description="the most that the brake gives on this road")
+
+    @property
+    def front_m(self) -> float:
+        """From the rear axle to the front bumper."""
+        return self.length_m - self.rear_overhang_m
+
+    @property
+    def middle_m(self) -> float:
+        """From the rear axle to the middle of the body."""
+        return self.length_m / 2 - self.rear_overhang_m
+
+
+class PlanningConfig(BaseModel):
+    """The planning loop: ``[automotive.planning]``."""
+
+    model_config = _STRICT
+
+    speed_mps: float = Field(
+        30.0, gt=0, le=60, description="never faster than this, whatever the road allows"
+    )
+    lateral_acceleration_mps2: float = Field(2.5, gt=0, le=6, description="in bends; twice that to evade")
+    headway_s: float = Field(1.6, gt=0.5, le=5, description="to the one ahead")
+    lane_changes: bool = True
+
+
+class BrakingConfig(BaseModel):
+    """The braking loop: ``[automotive.braking]``."""
+
+    model_config = _STRICT
+
+    limits: Limits = Limits()
+
+
+class SimulationConfig(BaseModel):
+    """The simulated road: ``[automotive.simulation]``."""
+
+    model_config = _STRICT
+
+    scenario: Literal["motorway", "town", "country", "pedestrian", "jam_end", "cut_in"] = "town"
+    seed: int = Field(0, ge=0)
+
+
+class AutomotiveConfig(BaseModel):
+    """The configuration of the app, one table per loop."""
+
+    model_config = _STRICT
+
+    vehicle: VehicleConfig = VehicleConfig()
+    planning: PlanningConfig = PlanningConfig()
+    braking: BrakingConfig = BrakingConfig()
+    simulation: SimulationConfig = SimulationConfig()
