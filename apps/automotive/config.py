@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.automotive.braking.decide import Limits
+from apps.automotive.perception.config import PerceptionConfig
+from edgeai_core.loop.spec import Realtime
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -16,6 +18,7 @@ class VehicleConfig(BaseModel):
 
     model_config = _STRICT
 
+    name: str = Field("ego", min_length=1, max_length=64, description="the subject of its alerts")
     length_m: float = Field(4.6, gt=1, le=20)
     width_m: float = Field(1.9, gt=0.5, le=3)
     wheelbase_m: float = Field(2.8, gt=0.5, le=10)
@@ -55,6 +58,14 @@ class BrakingConfig(BaseModel):
     model_config = _STRICT
 
     limits: Limits = Limits()
+    spin_s: float = Field(0.0, ge=0, le=0.001, description="spin so long before a release instead of sleeping")
+    cores: tuple[int, ...] = ()
+    priority: int | None = Field(None, ge=1, le=99, description="SCHED_FIFO, where the machine allows it")
+
+    @property
+    def realtime(self) -> Realtime:
+        """What the loop asks of the machine."""
+        return Realtime(self.spin_s, self.cores, self.priority)
 
 
 class SimulationConfig(BaseModel):
@@ -64,6 +75,12 @@ class SimulationConfig(BaseModel):
 
     scenario: Literal["motorway", "town", "country", "pedestrian", "jam_end", "cut_in"] = "town"
     seed: int = Field(0, ge=0)
+    repeat: bool = Field(True, description="at the end of a scenario begin the next one, with another seed")
+    with_brake: bool = Field(True, description="no: there is no braking loop, and nobody waits for one")
+    only_sensors: tuple[Literal["camera", "lidar", "radar"], ...] = Field((), description="none: all of them")
+    failures: tuple[str, ...] = Field(
+        (), description="what fails, as sensor:kind:amount:from_s:until_s, such as radar:late:0.2:5:10"
+    )
 
 
 class AutomotiveConfig(BaseModel):
@@ -72,6 +89,7 @@ class AutomotiveConfig(BaseModel):
     model_config = _STRICT
 
     vehicle: VehicleConfig = VehicleConfig()
+    perception: PerceptionConfig = PerceptionConfig()
     planning: PlanningConfig = PlanningConfig()
     braking: BrakingConfig = BrakingConfig()
     simulation: SimulationConfig = SimulationConfig()

@@ -31,28 +31,27 @@ class Path:
         self.step_m = self.length_m / (count - 1)
         even = np.linspace(0.0, self.length_m, count)
         self._x, self._y = np.interp(even, s, x), np.interp(even, s, y)
-        segment = np.arctan2(np.diff(self._y), np.diff(self._x))
-        segment = np.unwrap(segment)
-        yaw = np.concatenate([segment[:1], (segment[1:] + segment[:-1]) / 2, segment[-1:]])
-        self._yaw = yaw
-        self._curvature = np.gradient(yaw, self.step_m) if count > 2 else np.zeros(count)
+        segment = np.unwrap(np.arctan2(np.diff(self._y), np.diff(self._x)))
+        self._yaw = np.concatenate([segment[:1], (segment[1:] + segment[:-1]) / 2, segment[-1:]])
+        curvature = np.gradient(self._yaw, self.step_m) if count > 2 else np.zeros(count)
+        self._table = np.stack([self._x, self._y, self._yaw, curvature], axis=1)
 
     def curvature(self, s_m: ArrayLike) -> Floats:
         """Return the curvature in 1/m, positive to the left; that of the end beyond it."""
-        return self._lookup(self._curvature, np.asarray(s_m, np.float64))
+        return self._at(np.asarray(s_m, np.float64))[..., 3]
 
     def yaw(self, s_m: ArrayLike) -> Floats:
         """Return the heading in radians."""
-        return self._lookup(self._yaw, np.asarray(s_m, np.float64))
+        return self._at(np.asarray(s_m, np.float64))[..., 2]
 
     def to_ground(self, s_m: ArrayLike, d_m: ArrayLike) -> tuple[Floats, Floats, Floats]:
         """Return x, y and the path's heading at points along and beside the path; shapes are broadcast."""
-        s, d = np.broadcast_arrays(np.asarray(s_m, np.float64), np.asarray(d_m, np.float64))
-        yaw = self._lookup(self._yaw, s)
-        over = s - np.clip(s, 0.0, self.length_m)
-        x = self._lookup(self._x, s) + over * np.cos(yaw) - d * np.sin(yaw)
-        y = self._lookup(self._y, s) + over * np.sin(yaw) + d * np.cos(yaw)
-        return x, y, yaw
+        s, d = np.asarray(s_m, np.float64), np.asarray(d_m, np.float64)
+        at = self._at(s)
+        yaw = at[..., 2]
+        cos, sin = np.cos(yaw), np.sin(yaw)
+        over = s - np.minimum(np.maximum(s, 0.0), self.length_m)
+        return at[..., 0] + over * cos - d * sin, at[..., 1] + over * sin + d * cos, yaw + 0.0 * d
 
     def to_frenet(self, x_m: ArrayLike, y_m: ArrayLike) -> tuple[Floats, Floats]:
         """Return s and d of points by the nearest point of the path; (n,) arrays."""
@@ -62,21 +61,21 @@ class Path:
         dx, dy = x - self._x[nearest], y - self._y[nearest]
         s = nearest * self.step_m + dx * np.cos(yaw) + dy * np.sin(yaw)
         # Once more with the heading there: the first guess is off by the curvature over one step.
-        for _ in range(2):
-            px, py, yaw = self.to_ground(s, 0.0)
-            s = s + (x - px) * np.cos(yaw) + (y - py) * np.sin(yaw)
         px, py, yaw = self.to_ground(s, 0.0)
-        return s, (y - py) * np.cos(yaw) - (x - px) * np.sin(yaw)
+        cos, sin = np.cos(yaw), np.sin(yaw)
+        s = s + (x - px) * cos + (y - py) * sin
+        return s, (y - py) * cos - (x - px) * sin
 
     def beside(self, d_m: float) -> tuple[Floats, Floats]:
         """Return x and y of the line that runs ``d_m`` to the left."""
         return self._x - d_m * np.sin(self._yaw), self._y + d_m * np.cos(self._yaw)
 
-    def _lookup(self, table: Floats, s: Floats) -> Floats:
-        at = np.clip(s / self.step_m, 0.0, len(table) - 1.000001)
+    def _at(self, s: Floats) -> Floats:
+        """Return x, y, heading and curvature at places along the path, (..., 4)."""
+        at = np.minimum(np.maximum(s / self.step_m, 0.0), len(self._table) - 1.000001)
         low = at.astype(np.int64)
-        share = at - low
-        return np.asarray(table[low] * (1.0 - share) + table[low + 1] * share)
+        share = (at - low)[..., None]
+        return np.asarray(self._table[low] * (1.0 - share) + self._table[low + 1] * share)
 
 
 def _nearest(xs: Floats, ys: Floats, x: Floats, y: Floats) -> NDArray[np.intp]:

@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 
 from apps.automotive.messages import Floats
 
-STEP_S = 0.2
+STEP_S = 0.25
 HORIZON_S = 6.0
 TIMES_S: Floats = np.arange(0.0, HORIZON_S + 1e-9, STEP_S)
 
-SPEEDS = 9
+SPEEDS = 10
 SPEED_WITHIN_S = (2.0, 3.5, 6.0)
 FOLLOW_WITHIN_S = (2.5, 4.0, 6.0)
 STOPS_MPS2 = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
-SIDE_WITHIN_S = (2.0, 3.0, 4.5, 6.0)
-OWN_OFFSETS_M = (0.0, -0.3, 0.3, -0.6, 0.6, -0.85, 0.85)
-OTHER_OFFSETS_M = (0.0, -0.4, 0.4)
+SIDE_WITHIN_S = (2.0, 3.5, 5.5)
+OWN_OFFSETS_M = (0.0, -0.3, 0.3, -0.6, 0.6, -0.85, 0.85, -0.15, 0.15)
+PLACES = 9
+"""Places aside, in all lanes together: the own lane has what the others leave."""
+OTHER_OFFSETS_M = (0.0, 0.4)
 SHORTEST_SIDE_M = 9.0
 
 _FINE = 4  # stops are integrated at a quarter of the step
@@ -146,10 +148,10 @@ def sides(
     """Return all lateral profiles from d with its derivatives by distance: to places in every lane one may use."""
     targets, lanes = [], []
     here = int(np.clip(round(d_m / lane_width_m), -lanes_right, lanes_left))
-    for lane in range(-lanes_right, lanes_left + 1):
-        if abs(lane - here) > 1:
-            continue
-        offsets = OWN_OFFSETS_M if lane == here else OTHER_OFFSETS_M
+    near = [lane for lane in range(-lanes_right, lanes_left + 1) if abs(lane - here) <= 1]
+    own = PLACES - len(OTHER_OFFSETS_M) * (len(near) - 1)
+    for lane in near:
+        offsets = OWN_OFFSETS_M[:own] if lane == here else OTHER_OFFSETS_M
         targets += [lane * lane_width_m + offset for offset in offsets]
         lanes += [lane] * len(offsets)
     target, within = np.meshgrid(targets, SIDE_WITHIN_S)

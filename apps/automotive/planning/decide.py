@@ -111,20 +111,24 @@ def _reason(
     return "cost: progress"
 
 
-def conditions(plan: Plan, tier: Tier, braking_mps2: float, vehicle: str = "ego") -> tuple[Condition, ...]:
+EMERGENCY_MPS2 = 5.0
+"""A plan that brakes this hard is worth an alert: nobody plans it unless surprised."""
+
+
+def conditions(plan: Plan, tier: Tier, vehicle: str = "ego") -> tuple[Condition, ...]:
     """Return what holds: a stop that is harder than a passenger would forgive, a collision that is ahead."""
     evidence = {"reason": plan.reason, "acceleration_mps2": round(plan.acceleration_mps2, 2)}
     if tier is Tier.COLLISION:
         return (
             Condition(Code.COLLISION_AHEAD, vehicle, Priority.HIGH, TITLES[Code.COLLISION_AHEAD], evidence),
         )
-    if -plan.acceleration_mps2 >= braking_mps2:
+    if -plan.acceleration_mps2 >= EMERGENCY_MPS2:
         return (
             Condition(Code.EMERGENCY_STOP, vehicle, Priority.MEDIUM, TITLES[Code.EMERGENCY_STOP], evidence),
         )
     return ()
 
 
-def blind(plan: Plan, why: str, vehicle: str = "ego") -> tuple[Condition, ...]:
+def blind(why: str, vehicle: str = "ego") -> tuple[Condition, ...]:
     """Return the condition of a plan that only stops, for nothing else can be told."""
     return (Condition(Code.BLIND_STOP, vehicle, Priority.HIGH, TITLES[Code.BLIND_STOP], {"reason": why}),)

@@ -1,4 +1,4 @@
-"""The planner: one call is one cycle, from messages to a plan. It keeps the lane it meant, and how tracks changed speed."""
+"""The planner: one call is one cycle, from messages to a plan. It keeps the lane it meant, and how speeds changed."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class Planner:
     def __init__(self, config: PlanningConfig, vehicle: VehicleConfig) -> None:
         self._config, self._vehicle = config, vehicle
         self._meant_xy: tuple[float, float] | None = None  # a point of the lane meant, for routes may change
+        self._meant_d_m = 0.0
         self._speeds: dict[int, tuple[int, float, float]] = {}
         self._path: tuple[Route, Path] | None = None
 
@@ -57,6 +58,7 @@ class Planner:
         """Return the plan from now on. Raises InputError for an odometry or a route that is no such thing."""
         path = self._path_of(route)
         now = situation(path, route, odometry, tracks, self._vehicle, tracks_age_s)
+        self._meant_d_m = self._meant_d(now)
         obstacles = self._relevant(now)
         accelerations = self._accelerations(time_ns, obstacles)
         futures = predict.nominal(obstacles, accelerations)
@@ -106,7 +108,7 @@ class Planner:
     def _profiles(self, now: Situation, obstacles: Obstacles) -> Profiles:
         """Return speed profiles, with places to be behind those ahead in the lane meant and in the own one."""
         places = []
-        for d in {round(now.d_m, 2), round(self._meant_d(now), 2)}:
+        for d in sorted({round(now.d_m, 2), round(self._meant_d_m, 2)}):
             ahead = (obstacles.s_m > 0) & (np.abs(obstacles.d_m - d) < 1.2 + obstacles.half_width_m)
             if not ahead.any():
                 continue
@@ -186,7 +188,7 @@ class Planner:
         width = now.route.lane_width_m
         off = lateral.target_m - lateral.lane * width
         place = off**2 + 0.02 * (lateral.length_m / max(now.speed_mps, 2.0))
-        meant = round(self._meant_d(now) / width)
+        meant = round(self._meant_d_m / width)
         change = np.abs(lateral.lane - meant).astype(np.float64)
         same = np.ones((lanes, count))
         return {
@@ -266,7 +268,7 @@ class Planner:
         x, y, heading = now.path.to_ground(now.s_m + s, d)
         stretch = 1.0 - now.path.curvature(now.s_m + s) * d
         profile = speeds.acceleration_mps2[choice.speed]
-        acceleration = float(np.interp(DEAD_TIME_S + STEP_S / 2, TIMES_S, profile))
+        acceleration = float(np.interp(DEAD_TIME_S + 0.1, TIMES_S, profile))
         if speeds.stop[choice.speed] and now.speed_mps < 0.3:
             acceleration = min(acceleration, -1.0)  # hold the car
         lane = int(lateral.lane[choice.side])

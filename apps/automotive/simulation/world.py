@@ -58,8 +58,12 @@ class World:
         """Move ego and traffic on by ``dt_s``, and notice the first collision."""
         self.ego = drive(self.ego, demand, dt_s, self.vehicle)
         self.time_s += dt_s
-        self.traffic.step(dt_s, self._ego_on_road())
-        if self.collision is None:
+        ego = self._ego_on_road()
+        self.traffic.step(dt_s, ego)
+        traffic = self.traffic
+        near = np.abs(traffic.s_m - ego[0]) < (traffic.length_m + ego[3]) / 2 + 2.0
+        near &= np.abs(traffic.d_m - ego[1]) < (traffic.width_m + ego[4]) / 2 + 2.0
+        if self.collision is None and near.any():
             self.collision = self._collide()
 
     def ego_frenet(self) -> tuple[float, float]:
