@@ -93,6 +93,8 @@ class Traffic:
         self.speed_mps = np.array([a.speed_mps for a in actors], np.float64)
         self.lateral_mps = np.zeros(len(actors))
         self.acceleration_mps2 = np.zeros(len(actors))
+        self.turn_radps = np.zeros(len(actors))
+        """The yaw rate of changing lanes, on top of the road's own bend."""
         self._moves = np.array([a.behaviour in (Behaviour.DRIVE, Behaviour.STEADY) for a in actors], bool)
         self._drives = np.array([a.behaviour is Behaviour.DRIVE for a in actors], bool)
         self._desired = np.array([max(a.desired_mps, 0.1) for a in actors], np.float64)
@@ -175,8 +177,9 @@ class Traffic:
         just_done = self._drives & (share >= 1.0) & np.isfinite(self._lane_began_s)
         self.d_m = np.where(changing, on_the_way, np.where(just_done, self._lane_to, self.d_m))
         moving = self._drives & (self.speed_mps > 0.1)
-        self.lateral_mps = np.where(self._drives, (self.d_m - before) / dt_s, 0.0)
-        self.lateral_mps = np.where(moving, self.lateral_mps, 0.0)
+        drift = self.lateral_mps / np.maximum(self.speed_mps, 1.0)
+        self.lateral_mps = np.where(moving, (self.d_m - before) / dt_s, 0.0)
+        self.turn_radps = (self.lateral_mps / np.maximum(self.speed_mps, 1.0) - drift) / dt_s
         self._lane_began_s = np.where(just_done, -np.inf, self._lane_began_s)
 
     def _consider_lanes(self, ego: tuple[float, float, float, float, float]) -> None:
