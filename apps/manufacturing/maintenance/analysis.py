@@ -34,6 +34,9 @@ TRENDS = ("temperature_c", "pressure_bar", "current_a")
 
 SPEED_RANGE_RPM = (30.0, 60_000.0)
 
+SECONDS_REMEMBERED, BURSTS_REMEMBERED = 60.0, 6.0
+"""What the bearing's evidence is added up over: a minute, or measurements that may lie hours apart."""
+
 WRONG_SPEED = "the speed is missing or makes no sense; bearing lines and shaft orders are not looked at"
 
 
@@ -129,6 +132,7 @@ class MachineAnalyzer:
             )
         if seen is not None and shaft_hz is not None:
             with stages.stage("envelope"):
+                self._evidence.memory_stretches = BURSTS_REMEMBERED if stretch.burst else SECONDS_REMEMBERED
                 self._evidence.push(stretch.vibration[:, stretch.usable], stretch.rate_hz, shaft_hz)
         with stages.stage("belief"):
             return self._believe(stretch, seen, troubles)
@@ -168,7 +172,9 @@ class MachineAnalyzer:
             belief,
             judged=True,
             failure_probability=None if outlook is None else outlook.probability,
-            remaining=None if outlook is None or not math.isfinite(outlook.remaining_h[0]) else outlook.remaining_h,
+            remaining=None
+            if outlook is None or not math.isfinite(outlook.remaining_h[0])
+            else outlook.remaining_h,
             health_index=health(severities),
             severities=severities,
             kind=kind,

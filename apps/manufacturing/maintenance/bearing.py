@@ -51,9 +51,7 @@ class Bearing:
     def lines(self) -> Lines:
         """The orders for an outer race that stands still: kinematics without slip (R. Randall and J. Antoni,
         Mechanical Systems and Signal Processing 25 (2011), equations 1 to 4)."""
-        ratio = (
-            self.element_diameter / self.pitch_diameter * math.cos(math.radians(self.contact_angle_deg))
-        )
+        ratio = self.element_diameter / self.pitch_diameter * math.cos(math.radians(self.contact_angle_deg))
         return Lines(
             bpfo=self.elements / 2 * (1 - ratio),
             bpfi=self.elements / 2 * (1 + ratio),
@@ -75,14 +73,14 @@ LINE_NAMES = ("outer_1", "outer_2", "inner_1", "inner_2", "ball_1", "ball_2", "c
 class BearingEvidence:
     """Adds up envelope spectra by order, so that what repeats rises out of what does not.
 
-    The memory fades: after ``memory_s`` of newer signal a stretch weighs 1/e. It begins anew with ``reset``.
+    The memory fades: after ``memory_stretches`` newer ones a stretch weighs 1/e. It begins anew with ``reset``.
     """
 
-    def __init__(self, bearing: Bearing, memory_s: float = 60.0) -> None:
-        if not memory_s > 0:
-            raise InputError(f"a memory of {memory_s:g} s holds nothing; give more than 0")
+    def __init__(self, bearing: Bearing, memory_stretches: float = 60.0) -> None:
+        if not memory_stretches > 0:
+            raise InputError(f"a memory of {memory_stretches:g} stretches holds nothing; give more than 0")
         self._lines = bearing.lines
-        self._memory_s = memory_s
+        self.memory_stretches = memory_stretches
         self.reset()
 
     def reset(self) -> None:
@@ -94,7 +92,7 @@ class BearingEvidence:
     def push(self, vibration: NDArray[np.floating], rate_hz: float, shaft_hz: float) -> None:
         """Take a stretch (n, channels) without gaps at a constant speed; the channels' evidence is added up."""
         duration_s = len(vibration) / rate_hz
-        fade = math.exp(-duration_s / self._memory_s)
+        fade = math.exp(-1 / self.memory_stretches)
         added = np.zeros(len(ORDERS))
         for channel in range(vibration.shape[1]):
             frequencies, power = envelope_spectrum(vibration[:, channel], rate_hz)
@@ -112,6 +110,13 @@ class BearingEvidence:
         """Give how far each of ``LINE_NAMES`` stands out (natural logarithm of power over its surroundings)."""
         lines = self._lines
         wanted = (
-            lines.bpfo, 2 * lines.bpfo, lines.bpfi, 2 * lines.bpfi, 2 * lines.bsf, 4 * lines.bsf, lines.ftf, 1.0,
-        )  # fmt: skip
+            lines.bpfo,
+            2 * lines.bpfo,
+            lines.bpfi,
+            2 * lines.bpfi,
+            2 * lines.bsf,
+            4 * lines.bsf,
+            lines.ftf,
+            1.0,
+        )
         return prominence(self._sum, ORDERS, wanted)

@@ -39,7 +39,10 @@ class Columns(BaseModel):
     def slow(self) -> dict[str, str]:
         """The slow quantities, and the column of each."""
         named = {
-            "rpm": self.rpm, "temperature_c": self.temperature_c, "pressure_bar": self.pressure_bar,
-            "current_a": self.current_a, "hours": self.hours,
-        }  # fmt: skip
+            "rpm": self.rpm,
+            "temperature_c": self.temperature_c,
+            "pressure_bar": self.pressure_bar,
+            "current_a": self.current_a,
+            "hours": self.hours,
+        }
         return {**named, **{name: name for name in self.others}}

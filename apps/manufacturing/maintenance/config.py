@@ -44,8 +44,12 @@ class MachineSimulation(BaseModel):
     kind: Kind | None = Field(default="outer_race", description="how it fails; none: drawn by its number")
     rate_hz: float = Field(default=25_600.0, ge=2_000.0, le=100_000.0)
     channels: int = Field(default=3, ge=1, le=3)
-    every_h: float = Field(default=8.0, gt=0, le=1000.0, description="running hours from one measurement to the next")
-    burst_s: float = Field(default=1.0, ge=0.1, le=1.0, description="length of a measurement; each plays for 1 s")
+    every_h: float = Field(
+        default=8.0, gt=0, le=1000.0, description="running hours from one measurement to the next"
+    )
+    burst_s: float = Field(
+        default=1.0, ge=0.1, le=1.0, description="length of a measurement; each plays for 1 s"
+    )
 
 
 class MaintenanceConfig(BaseModel):
@@ -53,7 +57,9 @@ class MaintenanceConfig(BaseModel):
 
     model_config = _STRICT
 
-    machine: str = Field(default="machine-1", min_length=1, max_length=100, description="whose alerts these are")
+    machine: str = Field(
+        default="machine-1", min_length=1, max_length=100, description="whose alerts these are"
+    )
     recording: Path | None = Field(
         default=None, description=".npz, .csv, cycles as .txt, or a folder of them; none: the simulation"
     )
@@ -64,11 +70,11 @@ class MaintenanceConfig(BaseModel):
         default="medium flexible", description="ISO 20816-3: above 300 kW or from 15 kW, and its support"
     )
     bearing: BearingConfig = BearingConfig()
-    rpm: float | None = Field(
-        default=None, gt=0, le=60_000, description="the speed where none is measured"
-    )
+    rpm: float | None = Field(default=None, gt=0, le=60_000, description="the speed where none is measured")
     gear_teeth: int = Field(default=0, ge=0, le=10_000, description="of the wheel on this shaft; 0: no gear")
-    axial_channel: int | None = Field(default=1, ge=0, le=15, description="counted from 0; none: none is axial")
+    axial_channel: int | None = Field(
+        default=1, ge=0, le=15, description="counted from 0; none: none is axial"
+    )
     temperature_limit_c: float = Field(default=90.0, ge=0, le=500, description="of the bearing's housing")
     learn_measurements: int = Field(
         default=20, ge=8, le=100_000, description="the first so many count as healthy: seconds, or bursts"

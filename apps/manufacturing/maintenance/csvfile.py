@@ -30,12 +30,16 @@ def open_csv(path: Path, columns: Columns) -> Recording:
         rows = csv.reader(_limited(path, file))
         names = next(rows, [])
         if not 1 <= len(names) <= MAX_COLUMNS:
-            raise InputError(f"{path}: begins with {len(names)} names of columns; 1 to {MAX_COLUMNS} are read")
+            raise InputError(
+                f"{path}: begins with {len(names)} names of columns; 1 to {MAX_COLUMNS} are read"
+            )
         names = [name.strip() for name in names]
         wanted = {quantity: name for quantity, name in columns.slow.items() if name in names}
         missing = [name for name in (*columns.vibration, *columns.others) if name not in names]
         if missing or not (wanted or columns.vibration):
-            what = f"has no column {', '.join(missing)}" if missing else "has none of the columns that are named"
+            what = (
+                f"has no column {', '.join(missing)}" if missing else "has none of the columns that are named"
+            )
             has = ", ".join(names[:20])
             raise InputError(
                 f"{path}: {what} (it has {has}); name them in [manufacturing.maintenance.columns]"
@@ -57,7 +61,9 @@ def open_csv(path: Path, columns: Columns) -> Recording:
             vibration = (table[:, places] * scale).astype(np.float32)
             yield Block(vibration, last, None if places else 1.0)
 
-    return Recording(path.stem, columns.rate_hz if places else 0.0, columns.vibration, blocks(), close=file.close)
+    return Recording(
+        path.stem, columns.rate_hz if places else 0.0, columns.vibration, blocks(), close=file.close
+    )
 
 
 def _open(path: Path) -> TextIO:

@@ -21,8 +21,6 @@ from edgeai_core.metrics.evaluation import DataRef
 
 BEARING = BEARINGS["6205"]
 FAULTS = ("normal", "ball", "inner_race", "outer_race")
-MEMORY_S = 60.0
-
 LICENCE = "none stated"
 ORIGIN = "https://engineering.case.edu/bearingdatacenter"
 
@@ -73,15 +71,19 @@ def read_file(path: Path) -> BearingFile:
 def stretches(file: BearingFile, *, burst: bool = False) -> Iterator[Stretch]:
     """Cut a recording into stretches as the loop does; a ``burst`` is one."""
     chunk = MachineChunk(
-        file.acceleration.astype(np.float32)[:, None], file.rate_hz, ("drive end",), {"rpm": file.rpm},
-        recording=file.name, burst=burst,
-    )  # fmt: skip
+        file.acceleration.astype(np.float32)[:, None],
+        file.rate_hz,
+        ("drive end",),
+        {"rpm": file.rpm},
+        recording=file.name,
+        burst=burst,
+    )
     yield from Preprocessor().push(chunk)
 
 
 def cases_of(file: BearingFile, *, fresh: bool = False) -> list[Case]:
     """Return a case per second of a recording; the evidence is that of all its past, or of the second alone."""
-    evidence = BearingEvidence(BEARING, MEMORY_S)
+    evidence = BearingEvidence(BEARING)
     found: list[Case] = []
     bands: list[NDArray[np.float64]] = []
     for stretch in stretches(file):

@@ -39,7 +39,7 @@ class Scaling:
     direction: Array
 
     def scale(self, settings: Array, sensors: Array) -> Array:
-        """Give the chosen sensors (n, m) in spreads about the mean of the nearest condition, and along wear (n, m+1)."""
+        """Give the chosen sensors in spreads about the mean of the nearest condition, and along wear: (n, m + 1)."""
         near = nearest_condition(settings / self.setting_spreads, self.centres)
         scaled = (sensors[:, self.sensors] - self.means[near]) / self.spreads[near]
         return np.column_stack([scaled, scaled @ self.direction])
@@ -125,10 +125,10 @@ def _conditions(settings: Array) -> Array:
         within = float(((settings - found.cluster_centers_[near]) ** 2).sum())
         if count > 1 and within < 0.01 * total and sizes.min() > 0.01 * len(settings):
             return np.asarray(found.cluster_centers_, dtype=np.float64)
-    return settings.mean(axis=0, keepdims=True)
+    return np.asarray(settings.mean(axis=0, keepdims=True), dtype=np.float64)
 
 
 def _moves(sensor: Array, near: NDArray[np.int64], spreads: Array) -> NDArray[np.bool_]:
     """A sensor of a few fixed steps in every condition is a switch or a constant, not a measurement."""
     few = np.array([len(np.unique(np.round(sensor[near == 0, n], 6))) for n in range(sensor.shape[1])])
-    return np.asarray(few > 2) & np.asarray(spreads[0] > 0)
+    return np.asarray((few > 2) & (spreads[0] > 0), dtype=np.bool_)

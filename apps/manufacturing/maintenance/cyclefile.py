@@ -93,7 +93,7 @@ def is_cycle_file(path: Path) -> bool:
 
 def open_cycles(path: Path) -> tuple[Callable[[], Recording], ...]:
     """Return an opener for each unit of a table; a cycle plays for a second."""
-    return tuple((lambda unit=unit: _recording(unit)) for unit in read_units(path))  # type: ignore[misc]
+    return tuple((lambda unit=unit: _recording(unit)) for unit in read_units(path))
 
 
 def _recording(unit: Unit) -> Recording:

@@ -99,22 +99,31 @@ class BearingJudge:
     def save(self, path: Path) -> None:
         """Write the numbers to a file (.npz, no pickle in it)."""
         np.savez(
-            path, threshold=self.threshold, without_line=self.without_line, shapes=self.shapes,
-            kinds=np.array(self.kinds, dtype=np.int64), gate=self.gate,
-        )  # fmt: skip
+            path,
+            threshold=self.threshold,
+            without_line=self.without_line,
+            shapes=self.shapes,
+            kinds=np.array(self.kinds, dtype=np.int64),
+            gate=self.gate,
+        )
 
     @classmethod
     def load(cls, path: Path) -> BearingJudge:
         """Read a file that ``save`` wrote; its card must speak of it. Raises ModelError."""
         raw = read_limited(path, _MAX_FILE_BYTES, "bearing model")
         if hashlib.sha256(raw).hexdigest() != read_card(card_path(path)).digest:
-            raise ModelError(f"{path}: is not the file its card speaks of (its SHA-256 differs); teach it anew")
+            raise ModelError(
+                f"{path}: is not the file its card speaks of (its SHA-256 differs); teach it anew"
+            )
         try:
             with np.load(io.BytesIO(raw), allow_pickle=False) as file:
                 return cls(
-                    float(file["threshold"]), tuple(map(float, file["without_line"])),
-                    np.asarray(file["shapes"], dtype=np.float64), tuple(map(int, file["kinds"])), float(file["gate"]),
-                )  # fmt: skip
+                    float(file["threshold"]),
+                    tuple(map(float, file["without_line"])),
+                    np.asarray(file["shapes"], dtype=np.float64),
+                    tuple(map(int, file["kinds"])),
+                    float(file["gate"]),
+                )
         except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as error:
             raise ModelError(f"{path}: not a readable bearing model ({error})") from error
 

@@ -156,12 +156,10 @@ def condition(code: Code, output: MaintenanceOutput, belief: Belief | None) -> C
 
 
 def _found(belief: Belief, before: Set[Code], limits: Limits) -> set[Code]:
-    found = set()
+    found: set[Code] = set()
     probability = belief.failure_probability
     limit = (
-        limits.failure_probability_over
-        if Code.MAINTENANCE_REQUIRED in before
-        else limits.failure_probability
+        limits.failure_probability_over if Code.MAINTENANCE_REQUIRED in before else limits.failure_probability
     )
     if probability is None:
         found |= before & {Code.MAINTENANCE_REQUIRED}

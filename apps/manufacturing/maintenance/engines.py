@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from apps.manufacturing.maintenance.cycle_features import CAP, Scaling, all_features, fit_scaling
 from apps.manufacturing.maintenance.cyclefile import Unit
 from apps.manufacturing.maintenance.life import LifeOutlook, Spread
+from apps.manufacturing.maintenance.trees import export_trees
 from edgeai_core.app import Progress
 from edgeai_core.errors import InputError
 from edgeai_core.metrics.calibration import fit_platt
@@ -79,9 +81,7 @@ def teach(units: Sequence[Unit], *, horizon: float, seed: int, progress: Progres
     return Taught(scaling, estimator, spread, held_out)
 
 
-def out_of_fold(
-    units: Sequence[Unit], *, seed: int, progress: Progress, label: str = ""
-) -> HeldOut:
+def out_of_fold(units: Sequence[Unit], *, seed: int, progress: Progress, label: str = "") -> HeldOut:
     """Fit on parts of the engines, and let each part be judged by what had not seen it."""
     if len(units) < 2 * FOLDS:
         raise InputError(f"{len(units)} engines are too few to learn from; {2 * FOLDS} at least")
@@ -107,7 +107,7 @@ def left_of(unit: Unit) -> Array:
     """Return the cycles left after each row of an engine whose end is known."""
     if unit.remaining is None:
         raise InputError(f"{unit.name}: nobody says when it failed")
-    return unit.cycles[-1] - unit.cycles + unit.remaining
+    return np.asarray(unit.cycles[-1] - unit.cycles + unit.remaining)
 
 
 def features_of(unit: Unit, scaling: Scaling) -> NDArray[np.float32]:
@@ -128,18 +128,21 @@ def fit_estimator(units: Sequence[Unit], scaling: Scaling, seed: int) -> Any:
         (
             f"trees_{n}",
             HistGradientBoostingRegressor(
-                max_iter=250, learning_rate=0.04, max_leaf_nodes=15, min_samples_leaf=40, l2_regularization=5,
-                max_features=0.5, random_state=seed * 100 + n,
+                max_iter=250,
+                learning_rate=0.04,
+                max_leaf_nodes=15,
+                min_samples_leaf=40,
+                l2_regularization=5,
+                max_features=0.5,
+                random_state=seed * 100 + n,
             ),
         )
         for n in range(2)
-    ]  # fmt: skip
+    ]
     return VotingRegressor(trees).fit(np.concatenate(rows), np.concatenate(target))
 
 
-def fit_spread(
-    said: Sequence[Array], left: Sequence[Array], horizon: float, seed: int
-) -> Spread:
+def fit_spread(said: Sequence[Array], left: Sequence[Array], horizon: float, seed: int) -> Spread:
     """Fit interval and failure probability on what was said of engines not seen: so many moments of each.
 
     Where 5 % and more of the engines still have more than the cap the interval has no upper end, and all that may
@@ -157,7 +160,7 @@ def fit_spread(
     outputs, remaining = np.concatenate(picked_said), np.concatenate(picked_left)
     edges = np.quantile(outputs, np.linspace(0, 1, KNOTS + 1))
     at, low, high = [], [], []
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         inside = (outputs >= first) & (outputs <= last)
         truth = remaining[inside]
         open_end = float((truth >= CAP).mean()) >= (1 - COVERAGE) / 2
@@ -168,9 +171,13 @@ def fit_spread(
     line = fit_platt(outputs, (remaining <= horizon).astype(int))
     keep = np.concatenate([[True], np.diff(at) > 0])
     return Spread(
-        np.array(at)[keep], np.maximum.accumulate(np.array(low)[keep]), np.maximum.accumulate(np.array(high)[keep]),
-        line.slope, line.intercept, horizon,
-    )  # fmt: skip
+        np.array(at)[keep],
+        np.maximum.accumulate(np.array(low)[keep]),
+        np.maximum.accumulate(np.array(high)[keep]),
+        line.slope,
+        line.intercept,
+        horizon,
+    )
 
 
 def foretell(taught: Any, units: Sequence[Unit]) -> tuple[list[Foretold], float]:
@@ -184,53 +191,20 @@ def foretell(taught: Any, units: Sequence[Unit]) -> tuple[list[Foretold], float]
     return found, float(np.median(took))
 
 
-def export(taught: Taught, units: Sequence[Unit], path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def export(
+    taught: Taught, units: Sequence[Unit], path: Path
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Write the estimator as ONNX, proved to say the same on the engines; return some features and what was said.
 
     Raises ModelError where file and estimator differ, MissingExtraError without the extra `train`.
     """
-    from edgeai_core.errors import MissingExtraError, ModelError
-
-    try:
-        import onnx
-        from skl2onnx import to_onnx
-        from skl2onnx.common.data_types import FloatTensorType
-    except ImportError as error:
-        raise MissingExtraError("writing the model needs the extra `train`: pip install 'edgeai[train]'") from error
-    import onnxruntime
-
     features = np.concatenate([features_of(unit, taught.scaling)[::7] for unit in units])
-    model = to_onnx(
-        taught.estimator, initial_types=[("features", FloatTensorType([None, features.shape[1]]))], target_opset=17
-    )
-    model = onnx.compose.add_prefix(model, "", rename_nodes=False)
-    _name_ends(model)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    theirs = np.asarray(session.run(None, {"features": features})[0]).reshape(-1)
     wanted = np.asarray(taught.estimator.predict(features), dtype=np.float64)
-    worst = float(np.abs(theirs - wanted).max()) * CAP
-    if not worst < 0.05:
-        path.unlink()
-        raise ModelError(f"{path}: the exported model differs from the taught one by {worst:g} cycles; removed")
-    some = features[:: max(1, len(features) // 16)][:16]
-    return some, np.asarray(taught.estimator.predict(some), dtype=np.float32).reshape(-1, 1)
-
-
-def _name_ends(model: Any) -> None:
-    """Call the output ``remaining`` and its free dimension ``engines``."""
-    old = model.graph.output[0].name
-    for node in model.graph.node:
-        for place, name in enumerate(node.output):
-            if name == old:
-                node.output[place] = "remaining"
-    model.graph.output[0].name = "remaining"
-    for tensor in (model.graph.input[0], model.graph.output[0]):
-        tensor.type.tensor_type.shape.dim[0].dim_param = "engines"
-    shape = model.graph.output[0].type.tensor_type.shape
-    if len(shape.dim) == 2:
-        shape.dim[1].dim_value = 1
+    export_trees(
+        taught.estimator.estimators_, path, features, wanted, output="remaining", rows="engines", tolerance=1e-4
+    )
+    every = max(1, len(features) // 16)
+    return features[::every][:16], wanted[::every][:16, None].astype(np.float32)
 
 
 def baselines(units: Sequence[Unit], test: Sequence[Unit]) -> Mapping[str, list[float]]:
@@ -242,7 +216,9 @@ def baselines(units: Sequence[Unit], test: Sequence[Unit]) -> Mapping[str, list[
     rows = np.concatenate([features_of(unit, scaling)[FIRST_CYCLE:] for unit in units])
     target = np.concatenate([np.minimum(left_of(unit), CAP)[FIRST_CYCLE:] for unit in units])
     last = np.concatenate([features_of(unit, scaling)[-1:] for unit in test])
-    forest = RandomForestRegressor(60, min_samples_leaf=5, max_features=0.2, random_state=0).fit(rows[::2], target[::2])
+    forest = RandomForestRegressor(60, min_samples_leaf=5, max_features=0.2, random_state=0).fit(
+        rows[::2], target[::2]
+    )
     lives = [unit.cycles[-1] for unit in units]
     return {
         "mean life less age": [max(0.0, float(np.mean(lives)) - float(unit.cycles[-1])) for unit in test],

@@ -99,11 +99,14 @@ def _figures(found: Sequence[Foretold], took_ms: float) -> dict[str, Figure]:
             sum(inside), len(inside), f"nominal {COVERAGE:.0%}; binomial test p = {test.pvalue:.3f}"
         ),
         "interval_width": Figure.of(
-            float(np.median([min(CAP, each.outlook.high) - each.outlook.low for each in found])), None, len(found),
-            "cycles", "median, up to the cap",
+            float(np.median([min(CAP, each.outlook.high) - each.outlook.low for each in found])),
+            None,
+            len(found),
+            "cycles",
+            "median, up to the cap",
         ),
         "ms_per_engine": Figure.of(took_ms, None, len(found), "ms", "features and model, median, one core"),
-    }  # fmt: skip
+    }
 
 
 def _rmse(squares: np.ndarray, note: str) -> Figure:
@@ -157,7 +160,9 @@ def _alarms(
     hits = np.array([float((a & t)[FIRST_CYCLE:].sum()) for a, t in zip(alert, truth, strict=True)])
     calls = np.array([float(a[FIRST_CYCLE:].sum()) for a in alert])
     due = np.array([float(t[FIRST_CYCLE:].sum()) for t in truth])
-    first = [float(cycles[int(np.argmax(a))]) if a.any() else 0.0 for a, cycles in zip(alert, left, strict=True)]
+    first = [
+        float(cycles[int(np.argmax(a))]) if a.any() else 0.0 for a, cycles in zip(alert, left, strict=True)
+    ]
     early = np.array([float(lead > 2 * horizon) for lead in first])
     months = np.array([len(cycles) / CYCLES_PER_MONTH for cycles in left])
     joined_truth = np.concatenate([t[FIRST_CYCLE:] for t in truth]).astype(int)
@@ -166,19 +171,31 @@ def _alarms(
     lead_low, lead_high = grouped_bootstrap(first, lambda chosen: float(np.median(chosen)))
     figures = {
         "f1": Figure.of(
-            float(2 * hits.sum() / (calls.sum() + due.sum())), ratio_bootstrap(2 * hits, calls + due), len(left), "1",
+            float(2 * hits.sum() / (calls.sum() + due.sum())),
+            ratio_bootstrap(2 * hits, calls + due),
+            len(left),
+            "1",
             note,
         ),
         "pr_auc": Figure.of(pr_auc(joined_truth, joined), None, len(left), "1", note),
         "lead_time": Figure.of(
-            float(np.median(first)), (lead_low, lead_high), len(left), "cycles", "first alert to failure, median"
+            float(np.median(first)),
+            (lead_low, lead_high),
+            len(left),
+            "cycles",
+            "first alert to failure, median",
         ),
-        "missed": Figure.share(sum(not a.any() for a in alert), len(left), "engines that failed without an alert"),
+        "missed": Figure.share(
+            sum(not a.any() for a in alert), len(left), "engines that failed without an alert"
+        ),
         "false_alarms_per_machine_month": Figure.of(
-            float(early.sum() / months.sum()), ratio_bootstrap(early, months), len(left), "1/month",
+            float(early.sum() / months.sum()),
+            ratio_bootstrap(early, months),
+            len(left),
+            "1/month",
             f"first alerts more than {2 * horizon:.0f} cycles before the failure; a month is 720 cycles",
         ),
-    }  # fmt: skip
+    }
     lives = [
         policy.Life(np.arange(1.0, len(cycles) + 1), a, float(len(cycles)))
         for cycles, a in zip(left, alert, strict=True)
@@ -199,10 +216,19 @@ def policy_figures(lives: Sequence[policy.Life], lead: float) -> dict[str, Figur
         return 1 - ours / policy.fixed_interval(chosen, interval, costs).downtime_h
 
     figures = {}
-    for name, against in (("downtime_saved_to_failure", "failure"), ("downtime_saved_to_interval", "interval")):
+    for name, against in (
+        ("downtime_saved_to_failure", "failure"),
+        ("downtime_saved_to_interval", "interval"),
+    ):
         interval = grouped_bootstrap(list(lives), lambda chosen, a=against: saved(chosen, a), n_resamples=200)  # type: ignore[misc]
-        peer = "run to failure" if against == "failure" else "the fixed interval that is best on these very lives"
-        figures[name] = Figure.of(saved(lives, against), interval, len(lives), "1", f"against {peer}; costs assumed")
+        peer = (
+            "run to failure"
+            if against == "failure"
+            else "the fixed interval that is best on these very lives"
+        )
+        figures[name] = Figure.of(
+            saved(lives, against), interval, len(lives), "1", f"against {peer}; costs assumed"
+        )
     return figures
 
 
@@ -215,7 +241,10 @@ def policy_rows(lives: Sequence[policy.Life], lead: float) -> list[Mapping[str, 
         policy.fixed_interval(lives, interval, costs),
         policy.foretold(lives, lead, costs),
     )
-    return [{"policy": result.name, **{k: v for k, v in dataclasses.asdict(result).items() if k != "name"}} for result in results]
+    return [
+        {"policy": result.name, **{k: v for k, v in dataclasses.asdict(result).items() if k != "name"}}
+        for result in results
+    ]
 
 
 def _held(raised: np.ndarray) -> np.ndarray:

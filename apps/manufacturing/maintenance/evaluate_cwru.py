@@ -40,7 +40,10 @@ class Split:
 
     def counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
         """Windows, right ones and ones not told of each recording, and its bearing."""
-        columns = [np.array([float(str(row[key])) for row in self.rows]) for key in ("windows", "right", "cannot_tell")]
+        columns = [
+            np.array([float(str(row[key])) for row in self.rows])
+            for key in ("windows", "right", "cannot_tell")
+        ]
         return columns[0], columns[1], columns[2], [str(row["bearing"]) for row in self.rows]
 
 
@@ -55,14 +58,18 @@ def evaluate_cwru(data: Path, options: EvaluateOptions, progress: Progress) -> E
     if options.model is not None:
         judge = BearingJudge.load(options.model / "bearing.npz")
         split = _judged("taught model", judge, faulty, cases)
-        figures["accuracy"] = _share([split], "right", "the model of --model; its own training data flatter it")
+        figures["accuracy"] = _share(
+            [split], "right", "the model of --model; its own training data flatter it"
+        )
         figures["cannot_tell_share"] = _share([split], "cannot_tell", "")
         model = ModelRef("bearing", "taught", None)
         rows += split.rows
     else:
         slow = [file for file in faulty if file.rate_hz == min(each.rate_hz for each in faulty)]
         loads, sizes = _by_load(slow, cases), _by_size(slow, cases)
-        figures["accuracy_across_loads"] = _share(loads, "right", "same bearings on both sides; cannot tell is wrong")
+        figures["accuracy_across_loads"] = _share(
+            loads, "right", "same bearings on both sides; cannot tell is wrong"
+        )
         figures |= _unseen(sizes)
         figures["accuracy_unseen_sizes_lines_alone"] = _mean_of_parts(
             _by_size(slow, cases, memory=False), "right", "without what was taught of other bearings"
@@ -82,7 +89,9 @@ def _by_load(files: Sequence[BearingFile], cases: Mapping[str, list[Case]]) -> l
     ]
 
 
-def _by_size(files: Sequence[BearingFile], cases: Mapping[str, list[Case]], *, memory: bool = True) -> list[Split]:
+def _by_size(
+    files: Sequence[BearingFile], cases: Mapping[str, list[Case]], *, memory: bool = True
+) -> list[Split]:
     return [
         _held_out(f"size {size:g}", files, cases, [file.size_inch == size for file in files], memory=memory)
         for size in sorted({file.size_inch for file in files})
@@ -90,7 +99,12 @@ def _by_size(files: Sequence[BearingFile], cases: Mapping[str, list[Case]], *, m
 
 
 def _held_out(
-    name: str, files: Sequence[BearingFile], cases: Mapping[str, list[Case]], out: Sequence[bool], *, memory: bool = True
+    name: str,
+    files: Sequence[BearingFile],
+    cases: Mapping[str, list[Case]],
+    out: Sequence[bool],
+    *,
+    memory: bool = True,
 ) -> Split:
     taught = [case for file, held in zip(files, out, strict=True) if not held for case in cases[file.name]]
     if not taught:
@@ -124,27 +138,39 @@ def _judged(
 
 def _share(splits: Sequence[Split], what: str, note: str) -> Figure:
     """The share of all windows, with an interval by bearing."""
-    windows, right, silent, bearings = (np.concatenate(part) for part in zip(*[s.counts() for s in splits], strict=True))
+    windows, right, silent, bearings = (
+        np.concatenate(part) for part in zip(*[s.counts() for s in splits], strict=True)
+    )
     counted = right if what == "right" else silent
     names = np.unique(bearings)
     top = [float(counted[bearings == name].sum()) for name in names]
     bottom = [float(windows[bearings == name].sum()) for name in names]
     return Figure.of(
-        float(sum(top) / sum(bottom)), ratio_bootstrap(top, bottom), int(sum(bottom)), note=f"by {len(names)} bearings; {note}"
+        float(sum(top) / sum(bottom)),
+        ratio_bootstrap(top, bottom),
+        int(sum(bottom)),
+        note=f"by {len(names)} bearings; {note}",
     )
 
 
 def _mean_of_parts(splits: Sequence[Split], what: str, note: str) -> Figure:
     """The mean over the parts, each of which weighs the same, with an interval by bearing."""
-    windows, right, silent, bearings = (np.concatenate(part) for part in zip(*[s.counts() for s in splits], strict=True))
+    windows, right, silent, bearings = (
+        np.concatenate(part) for part in zip(*[s.counts() for s in splits], strict=True)
+    )
     counted = right if what == "right" else silent
     names = np.unique(bearings)
     share = [float(counted[bearings == name].sum() / windows[bearings == name].sum()) for name in names]
-    parts = [float((s.counts()[1] if what == "right" else s.counts()[2]).sum() / s.counts()[0].sum()) for s in splits]
+    parts = [
+        float((s.counts()[1] if what == "right" else s.counts()[2]).sum() / s.counts()[0].sum())
+        for s in splits
+    ]
     return Figure.of(
-        float(np.mean(parts)), ratio_bootstrap(share, np.ones(len(share))), int(windows.sum()),
+        float(np.mean(parts)),
+        ratio_bootstrap(share, np.ones(len(share))),
+        int(windows.sum()),
         note=f"mean of {len(parts)} sizes, interval by {len(names)} bearings; {note}",
-    )  # fmt: skip
+    )
 
 
 def _unseen(splits: Sequence[Split]) -> dict[str, Figure]:
@@ -155,7 +181,9 @@ def _unseen(splits: Sequence[Split]) -> dict[str, Figure]:
     figures = {
         "accuracy_unseen_sizes": _mean_of_parts(splits, "right", "of all windows: cannot tell is wrong"),
         "cannot_tell_share": _mean_of_parts(splits, "cannot_tell", "of the same windows"),
-        "accuracy_unseen_sizes_told": Figure.of(right / told if told else None, None, int(told), note="of windows told"),
+        "accuracy_unseen_sizes_told": Figure.of(
+            right / told if told else None, None, int(told), note="of windows told"
+        ),
     }
     for split in splits:
         count, good, _, _ = split.counts()
@@ -176,10 +204,14 @@ def _forest(files: Sequence[BearingFile], cases: Mapping[str, list[Case]]) -> Fi
         forest.fit(np.array([case.bands for case in train]), [case.kind for case in train])
         said = forest.predict(np.array([case.bands for case in test]))
         shares.append(float(np.mean([kind == case.kind for kind, case in zip(said, test, strict=True)])))
-    return Figure.of(float(np.mean(shares)), None, sum(len(c) for c in cases.values()), note="peer: band levels, forest")
+    return Figure.of(
+        float(np.mean(shares)), None, sum(len(c) for c in cases.values()), note="peer: band levels, forest"
+    )
 
 
-def _normal_against_fault(files: Sequence[BearingFile]) -> tuple[dict[str, Figure], list[Mapping[str, object]]]:
+def _normal_against_fault(
+    files: Sequence[BearingFile],
+) -> tuple[dict[str, Figure], list[Mapping[str, object]]]:
     """The detector learns on a part of the normal recording; the rest and all faults are judged, at their own rate
     and brought to one rate. A detector that reads the rate would tell recordings apart that differ in nothing else."""
     normal = [file for file in files if file.fault == "normal"]
@@ -206,15 +238,22 @@ def _normal_against_fault(files: Sequence[BearingFile]) -> tuple[dict[str, Figur
     note = "one normal recording there is, so by windows of it"
     return {
         "normal_called_normal": Figure.share(quiet_right, quiet, note),
-        "fault_detected": Figure.share(found, faults, "all recordings brought to 12 kHz; windows of a recording are alike"),
-        "score_moved_by_rate": Figure.of(
-            max(moved, default=None), None, len(moved), "spreads",
-            f"largest change when the normal recording is judged at 12 kHz in place of its own rate; alert at {limit:g}",
+        "fault_detected": Figure.share(
+            found, faults, "all recordings brought to 12 kHz; windows of a recording are alike"
         ),
-    }, rows  # fmt: skip
+        "score_moved_by_rate": Figure.of(
+            max(moved, default=None),
+            None,
+            len(moved),
+            "spreads",
+            f"largest change where the normal recording is judged at 12 kHz, not its own rate; alert at {limit:g}",
+        ),
+    }, rows
 
 
-def _row(file: BearingFile, own: list[float], common: list[float], across: list[float]) -> Mapping[str, object]:
+def _row(
+    file: BearingFile, own: list[float], common: list[float], across: list[float]
+) -> Mapping[str, object]:
     return {
         "recording": file.name,
         "kind": file.fault,

@@ -71,7 +71,14 @@ def _run(machine: Machine, models: Models, settings: Settings) -> Seen:
     first = 0
     for block in lifetime(machine, EVERY_H, rate_hz=RATE_HZ, duration_s=BURST_S, channels=2):
         chunk = MachineChunk(
-            block.vibration, RATE_HZ, ("radial", "axial"), block.slow, first, machine.name, burst=True, simulated=True
+            block.vibration,
+            RATE_HZ,
+            ("radial", "axial"),
+            block.slow,
+            first,
+            machine.name,
+            burst=True,
+            simulated=True,
         )
         first += len(block.vibration)
         for decision in analyzer.push(chunk):
@@ -90,6 +97,12 @@ def _run(machine: Machine, models: Models, settings: Settings) -> Seen:
             )
     hours, severity, probability, remaining, kind, anomaly, alert = zip(*rows, strict=True)
     return Seen(
-        machine, np.array(hours), np.array(severity), np.array(probability), np.array(remaining), tuple(kind),
-        np.array(anomaly), np.array(alert),
-    )  # fmt: skip
+        machine,
+        np.array(hours),
+        np.array(severity),
+        np.array(probability),
+        np.array(remaining),
+        tuple(kind),
+        np.array(anomaly),
+        np.array(alert),
+    )

@@ -149,7 +149,11 @@ def name_kind(
     if velocity_rise > UNUSUAL_LOG and velocity_rise >= high_rise and one + two + three > 0.5 * total:
         twice = (two + three) / (one + two + three)
         if twice > 0.5 or (twice > 0.25 and seen.axial_share > 0.6):
-            return "misalignment", min(0.95, 0.5 + twice / 2), f"{twice:.0%} of the shaft's vibration at 2x and 3x"
+            return (
+                "misalignment",
+                min(0.95, 0.5 + twice / 2),
+                f"{twice:.0%} of the shaft's vibration at 2x and 3x",
+            )
         return "imbalance", min(0.95, 1 - twice), f"{one / total:.0%} of the vibration at the shaft's speed"
     if seen.sideband_ratio > 0.5 and seen.mesh_mm_s**2 > 0.3 * total:
         return "gear", min(0.95, seen.sideband_ratio), "sidebands beside the gear mesh"

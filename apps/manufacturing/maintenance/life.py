@@ -95,7 +95,9 @@ class LifeHistory:
         A cycle that does not rise begins another engine.
         """
         scaling = self._model.scaling
-        settings = np.array([[slow.get(f"setting_{n + 1}", math.nan) for n in range(scaling.centres.shape[1])]])
+        settings = np.array(
+            [[slow.get(f"setting_{n + 1}", math.nan) for n in range(scaling.centres.shape[1])]]
+        )
         last = max(scaling.sensors) + 1
         sensors = np.array([[slow.get(f"sensor_{n + 1}", math.nan) for n in range(last)]])
         row = scaling.scale(settings, sensors) if np.isfinite(settings).all() else np.array([[math.nan]])
@@ -146,7 +148,9 @@ def scaling_of(card: ModelCard) -> Scaling:
             _row(card, "direction").reshape(len(sensors)),
         )
     except ValueError as error:
-        raise ModelError(f"model {card.name}: the scaling of its card does not fit together: {error}") from error
+        raise ModelError(
+            f"model {card.name}: the scaling of its card does not fit together: {error}"
+        ) from error
 
 
 def spread_of(card: ModelCard) -> Spread:
@@ -156,7 +160,9 @@ def spread_of(card: ModelCard) -> Spread:
     if any(row.shape != at.shape for row in rows) or not (np.diff(at) > 0).all():
         raise ModelError(f"model {card.name}: the spread of its card does not fit together")
     numbers = (card.number(name) for name in ("failure_slope", "failure_intercept", "horizon_cycles"))
-    return Spread(at, *rows, *numbers)
+    low, high = rows
+    slope, intercept, horizon = numbers
+    return Spread(at, low, high, slope, intercept, horizon)
 
 
 def _row(card: ModelCard, name: str) -> Array:

@@ -33,7 +33,9 @@ def picture(analyzer: MachineAnalyzer, output: MaintenanceOutput) -> Mapping[str
         "velocity_mm_s": _plain(output.velocity_mm_s),
         "hours": _plain(output.hours),
         "learning": round(output.learning, 3),
-        "slow": {name: _plain(value) for name, value in belief.slow.items() if not name.startswith(("s", "cycle"))},
+        "slow": {
+            name: _plain(value) for name, value in belief.slow.items() if not name.startswith(("s", "cycle"))
+        },
         "trends": {trend.name: _plain(trend.per_hour) for trend in belief.trends},
         "troubles": list(belief.troubles),
         "simulated": output.simulated,

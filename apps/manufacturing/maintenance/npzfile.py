@@ -49,7 +49,9 @@ def open_npz(path: Path) -> Recording:
         )
     vibration = arrays["vibration"]
     if vibration.ndim != 3 or vibration.dtype.kind not in "if" or not vibration.size:
-        raise InputError(f"{path}: `vibration` is {vibration.dtype} {vibration.shape}, not (bursts, n, channels)")
+        raise InputError(
+            f"{path}: `vibration` is {vibration.dtype} {vibration.shape}, not (bursts, n, channels)"
+        )
     bursts = len(vibration)
     scale = number(path, arrays, "scale_mps2")
     rate_hz, play_s = number(path, arrays, "rate_hz"), number(path, arrays, "play_s", 1.0)
@@ -86,7 +88,9 @@ def write_npz(path: Path, blocks: list[Block], rate_hz: float, *, play_s: float,
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 
-def number(path: Path, arrays: Mapping[str, NDArray[np.generic]], name: str, default: float | None = None) -> float:
+def number(
+    path: Path, arrays: Mapping[str, NDArray[np.generic]], name: str, default: float | None = None
+) -> float:
     """Return a scalar of the file. Raises InputError where it is missing or no finite number."""
     if name not in arrays:
         if default is not None:

@@ -25,7 +25,8 @@ class TrainOptions(BaseModel):
     version: str = Field("1.0.0", pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$", description="version of the model")
     horizon: int = Field(30, ge=1, le=10_000, description="cycles within which a failure is foretold")
     remember: bool = Field(
-        True, description="of bearings: keep their spectra too, for the machine they are from; else lines alone"
+        True,
+        description="of bearings: keep their spectra too, for the machine they are from; else lines alone",
     )
     machines: int = Field(120, ge=20, le=5000, description="simulated machines to learn from")
     seed: int = Field(0, ge=0, description="of splits and models")

@@ -40,6 +40,7 @@ class Stretch:
     simulated: bool
     begins: bool
     """Nothing before it counts: another recording, other channels, or the first."""
+    burst: bool = False
 
 
 class Preprocessor:
@@ -56,7 +57,7 @@ class Preprocessor:
         self._begins = True
 
     def push(self, chunk: MachineChunk, *, lost: bool = False) -> Iterator[Stretch]:
-        """Take the next chunk and give the stretches that are complete now; ``lost``: something is missing before it."""
+        """Take the next chunk and give the stretches that are complete now; ``lost``: a gap lies before it."""
         kind = (chunk.recording, chunk.rate_hz, chunk.channels)
         if kind != self._kind:
             self._parts, self._begins, self._kind = [], True, kind
@@ -92,7 +93,16 @@ class Preprocessor:
         clean, usable, troubles = _checked(vibration, last)
         slow = {name: _mean([part.slow.get(name, np.nan) for part in parts]) for name in last.slow}
         return Stretch(
-            clean, last.rate_hz, usable, troubles, slow, self._time_s, last.recording, last.simulated, begins
+            clean,
+            last.rate_hz,
+            usable,
+            troubles,
+            slow,
+            self._time_s,
+            last.recording,
+            last.simulated,
+            begins,
+            last.burst,
         )
 
 
@@ -142,6 +152,12 @@ def _mean(values: list[float]) -> float:
 
 def _replaced(chunk: MachineChunk, vibration: NDArray[np.float32]) -> MachineChunk:
     return MachineChunk(
-        vibration, chunk.rate_hz, chunk.channels, chunk.slow, chunk.first_index, chunk.recording,
-        chunk.burst, chunk.simulated,
-    )  # fmt: skip
+        vibration,
+        chunk.rate_hz,
+        chunk.channels,
+        chunk.slow,
+        chunk.first_index,
+        chunk.recording,
+        chunk.burst,
+        chunk.simulated,
+    )

@@ -78,7 +78,9 @@ def read_table(path: Path, columns: TableColumns) -> Table:
         raise InputError(f"{path}: has no column {', '.join(missing) or 'left to learn from'}")
     failed = np.array([_failed(path, n + 2, row[names.index(label)]) for n, row in enumerate(rows)])
     if failed.all() or not failed.any():
-        raise InputError(f"{path}: column {label} has {'only' if failed.any() else 'no'} failures: nothing to learn")
+        raise InputError(
+            f"{path}: column {label} has {'only' if failed.any() else 'no'} failures: nothing to learn"
+        )
     values = [_column(name, [row[names.index(name)].strip() for row in rows]) for name in wanted]
     table = np.column_stack([column for _, made in values for column in made])
     made_names = tuple(name for made, _ in values for name in made)
@@ -97,19 +99,27 @@ def with_pairs(values: Array) -> Array:
         return values
     pairs = [(i, j) for i in range(count) for j in range(i)]
     return np.column_stack(
-        [values, *[values[:, i] * values[:, j] for i, j in pairs], *[values[:, i] - values[:, j] for i, j in pairs]]
+        [
+            values,
+            *[values[:, i] * values[:, j] for i, j in pairs],
+            *[values[:, i] - values[:, j] for i, j in pairs],
+        ]
     )
 
 
-def fit_classifier(values: Array, failed: NDArray[np.bool_], seed: int) -> Any:
+def fit_classifier(features: NDArray[np.float32], failed: NDArray[np.bool_], seed: int) -> Any:
     """Fit boosted trees on values with their pairs."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
-        max_iter=200, learning_rate=0.06, max_leaf_nodes=15, min_samples_leaf=10, l2_regularization=1.0,
+        max_iter=200,
+        learning_rate=0.06,
+        max_leaf_nodes=15,
+        min_samples_leaf=10,
+        l2_regularization=1.0,
         random_state=seed,
-    )  # fmt: skip
-    return model.fit(with_pairs(values), failed)
+    )
+    return model.fit(features, failed)
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -142,7 +152,9 @@ def _label_of(path: Path, names: Sequence[str], label: str) -> str:
     for name in names:
         if name.replace("_", " ").lower() == label.replace("_", " ").lower():
             return name
-    raise InputError(f"{path}: has no column {label} (it has {', '.join(list(names)[:20])}); name it in --columns")
+    raise InputError(
+        f"{path}: has no column {label} (it has {', '.join(list(names)[:20])}); name it in --columns"
+    )
 
 
 def _failed(path: Path, line: int, cell: str) -> bool:
@@ -160,7 +172,9 @@ def _column(name: str, cells: list[str]) -> tuple[list[str], list[Array]]:
     if np.isfinite(numbers).any():
         return [name], [numbers]
     words = sorted(set(filter(None, cells)))[:20]
-    return [f"{name} {word}" for word in words], [np.array([float(cell == word) for cell in cells]) for word in words]
+    return [f"{name} {word}" for word in words], [
+        np.array([float(cell == word) for cell in cells]) for word in words
+    ]
 
 
 def _number(cell: str) -> float:

@@ -55,7 +55,9 @@ def teach_life(data: Path, options: TrainOptions, folder: Path, progress: Progre
     taught = teach(units, horizon=options.horizon, seed=options.seed, progress=progress)
     path = folder / "life.onnx"
     some, said = export(taught, units, path)
-    golden = write_golden(folder / "life.golden.npz", [GoldenVector({"features": some}, {"remaining": said})], 1e-3, 1e-3)
+    golden = write_golden(
+        folder / "life.golden.npz", [GoldenVector({"features": some}, {"remaining": said})], 1e-3, 1e-3
+    )
     width = feature_count(len(taught.scaling.sensors))
     card = ModelCard(
         name="engine-life",
@@ -72,25 +74,37 @@ def teach_life(data: Path, options: TrainOptions, folder: Path, progress: Progre
         ),
         inputs=(
             TensorSpec(
-                "features", ("engines", width), "float32", "1", "levels, slopes and changes of the scaled sensors",
+                "features",
+                ("engines", width),
+                "float32",
+                "1",
+                "levels, slopes and changes of the scaled sensors",
                 "cycle_features.all_features of the sensors scaled by the parameters of this card",
             ),
         ),
-        outputs=(TensorSpec("remaining", ("engines", 1), "float32", "1", f"share of {CAP:.0f} cycles that remains"),),
+        outputs=(
+            TensorSpec(
+                "remaining", ("engines", 1), "float32", "1", f"share of {CAP:.0f} cycles that remains"
+            ),
+        ),
         parameters=card_parameters(taught.scaling, taught.spread),
         golden=golden,
         training_data=(
             TrainingData(
-                f"C-MAPSS {subsets[0]}, training table", "NASA Prognostics Center of Excellence", "none stated",
+                f"C-MAPSS {subsets[0]}, training table",
+                "NASA Prognostics Center of Excellence",
+                "none stated",
                 "A. Saxena et al., Damage propagation modeling for aircraft engine run-to-failure simulation, PHM 2008",
                 f"all {len(units)} engines; interval and probability from five parts, each judged by the others",
             ),
         ),
-    )  # fmt: skip
+    )
     write_card(card, card_path(path))
     OnnxRunner(path, max_bytes=MAX_MODEL_BYTES)  # it must pass its own golden vectors
     held = taught.held_out
-    late = np.concatenate([np.minimum(left, CAP) - said for said, left in zip(held.said, held.left, strict=True)])
+    late = np.concatenate(
+        [np.minimum(left, CAP) - said for said, left in zip(held.said, held.left, strict=True)]
+    )
     return {
         "model": str(path),
         "card": str(card_path(path)),
@@ -99,7 +113,9 @@ def teach_life(data: Path, options: TrainOptions, folder: Path, progress: Progre
     }
 
 
-def teach_bearing(data: Path, options: TrainOptions, folder: Path, progress: Progress) -> Mapping[str, object]:
+def teach_bearing(
+    data: Path, options: TrainOptions, folder: Path, progress: Progress
+) -> Mapping[str, object]:
     """Teach the kinds of a bearing's damage on recordings with labels."""
     from apps.manufacturing.maintenance.bearing import LINE_NAMES
     from apps.manufacturing.maintenance.cwru import LICENCE, ORIGIN, all_cases, read_folder
@@ -127,15 +143,25 @@ def teach_bearing(data: Path, options: TrainOptions, folder: Path, progress: Pro
             "It does not say whether a bearing is damaged at all.",
         ),
         inputs=(
-            TensorSpec("prominences", (len(LINE_NAMES),), "float64", "1", ", ".join(LINE_NAMES), "BearingEvidence"),
-            TensorSpec("bands", (24,), "float64", "1", "log10 of mean square acceleration in bands of 100 Hz to 5 kHz"),
+            TensorSpec(
+                "prominences", (len(LINE_NAMES),), "float64", "1", ", ".join(LINE_NAMES), "BearingEvidence"
+            ),
+            TensorSpec(
+                "bands",
+                (24,),
+                "float64",
+                "1",
+                "log10 of mean square acceleration in bands of 100 Hz to 5 kHz",
+            ),
         ),
         outputs=(TensorSpec("probabilities", (len(KINDS),), "float64", "1", ", ".join(KINDS)),),
         classes=KINDS,
         training_data=(
-            TrainingData("CWRU bearing data", ORIGIN, LICENCE, "", f"{len(files)} recordings, all of the folder"),
+            TrainingData(
+                "CWRU bearing data", ORIGIN, LICENCE, "", f"{len(files)} recordings, all of the folder"
+            ),
         ),
-    )  # fmt: skip
+    )
     write_card(card, card_path(path))
     return {
         "model": str(path),
@@ -164,7 +190,7 @@ def teach_wear(options: TrainOptions, folder: Path, progress: Progress) -> Mappi
         file=path.name,
         digest=digest_of(path),
         licence="Apache-2.0",
-        intended_use="Makes probabilities and intervals come true that are read off a line through a machine's severity.",
+        intended_use="Probabilities and intervals that come true, from a line through a machine's severity.",
         limits=(
             "Fitted on simulated machines: on real ones it is a beginning. Fit it on histories of your own.",
             f"The probability is that of a failure within {HORIZON_H:.0f} running hours.",
@@ -173,10 +199,13 @@ def teach_wear(options: TrainOptions, folder: Path, progress: Progress) -> Mappi
         outputs=(TensorSpec("remaining", (3,), "float64", "h", "low, median, high"),),
         training_data=(
             TrainingData(
-                "simulated machines", "apps/manufacturing/simulation/machines.py", "Apache-2.0", "",
+                "simulated machines",
+                "apps/manufacturing/simulation/machines.py",
+                "Apache-2.0",
+                "",
                 f"machines 0 to {options.machines - 1}; those from 10000 on are kept to judge it",
             ),
         ),
-    )  # fmt: skip
+    )
     write_card(card, card_path(path))
     return {"model": str(path), "card": str(card_path(path)), "machines": len(seen), **vars(calibration)}

@@ -107,7 +107,7 @@ def zone_of(velocity_mm_s: float, machine_class: MachineClass) -> Zone:
     """Return the ISO 20816-3 zone of a velocity."""
     edges = ZONES_MM_S[machine_class]
     place = sum(velocity_mm_s > edge for edge in edges)
-    return ("A", "B", "C", "D")[place]  # type: ignore[return-value]
+    return ("A", "B", "C", "D")[place]
 
 
 def _orders(

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,17 +58,22 @@ class Calibration:
 
     def save(self, path: Path) -> None:
         """Write the numbers to a file (.npz, no pickle in it)."""
-        np.savez(path, **{name: np.array(value) for name, value in vars(self).items()})
+        arrays: dict[str, Any] = {name: np.array(value) for name, value in vars(self).items()}
+        np.savez(path, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Calibration:
         """Read a file that ``save`` wrote; its card must speak of it. Raises ModelError."""
         raw = read_limited(path, _MAX_FILE_BYTES, "wear model")
         if hashlib.sha256(raw).hexdigest() != read_card(card_path(path)).digest:
-            raise ModelError(f"{path}: is not the file its card speaks of (its SHA-256 differs); teach it anew")
+            raise ModelError(
+                f"{path}: is not the file its card speaks of (its SHA-256 differs); teach it anew"
+            )
         try:
             with np.load(io.BytesIO(raw), allow_pickle=False) as file:
-                return cls(**{name: float(file[name]) for name in ("slope", "intercept", "low", "middle", "high")})
+                return cls(
+                    **{name: float(file[name]) for name in ("slope", "intercept", "low", "middle", "high")}
+                )
         except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as error:
             raise ModelError(f"{path}: not a readable wear model ({error})") from error
 
@@ -132,7 +138,9 @@ class WearTrend:
             unsure = np.sqrt(LIMIT_SD**2 + spread**2 / 4 + level_sd**2 + (t * slope_sd) ** 2)
             return np.asarray(ndtr((level + slope * t - 1.0) / unsure), dtype=np.float64)
 
-        scale = max(1e-3, (1 - level) / slope) if slope > 0 and level < 1 else max(1e-3, 0.1 * float(np.ptp(x)))
+        scale = (
+            max(1e-3, (1 - level) / slope) if slope > 0 and level < 1 else max(1e-3, 0.1 * float(np.ptp(x)))
+        )
         return self._told(reached, scale, horizon_h)
 
     def _told(
@@ -158,7 +166,13 @@ def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float,
     level = float(y.mean()) - slope * centre
     rest = y - (level + slope * x)
     spread = float(np.sqrt((rest**2).sum() / max(1, len(x) - 2))) + 1e-3
-    return level, slope, spread, spread * math.sqrt(1 / len(x) + centre**2 / square), spread / math.sqrt(square)
+    return (
+        level,
+        slope,
+        spread,
+        spread * math.sqrt(1 / len(x) + centre**2 / square),
+        spread / math.sqrt(square),
+    )
 
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:

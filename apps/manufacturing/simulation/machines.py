@@ -77,7 +77,9 @@ def measure(
     """Return what the sensors give at ``hours``: vibration in m/s^2 (radial, axial, tangential) and slow values."""
     rng = np.random.default_rng([machine.seed, round(hours * 3600)])
     rough = float(np.random.default_rng([machine.seed, 7]).uniform(0.7, 1.4))  # no two machines shake alike
-    strength = float(np.random.default_rng([machine.seed, 8]).lognormal(0.0, 0.15))  # nor fails at the same level
+    strength = float(
+        np.random.default_rng([machine.seed, 8]).lognormal(0.0, 0.15)
+    )  # nor fails at the same level
     wear = strength * machine.wear(hours)
     shaft_hz = machine.speed_rpm / 60 * float(rng.normal(1.0, 0.002))
     count = round(duration_s * rate_hz)
