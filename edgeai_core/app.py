@@ -58,6 +58,7 @@ class App:
     ``inputs(config, paths)`` returns the configuration with recordings in place of sensors, where
     ``paths`` maps a loop's name to a path; an app without one cannot be replayed from files.
     ``router(config)`` returns a FastAPI router mounted under ``/v1/<app>``, denied by default.
+    ``bodies`` says which of its routes take a larger body than the server's limit, by path and bytes.
     ``models`` are the card files of the models it ships.
     ``demo`` sets fields of the configuration, by dotted name, where `edgeai demo` plays the sample recordings.
     """
@@ -72,6 +73,7 @@ class App:
     panels: tuple[Panel, ...] = ()
     models: tuple[Path, ...] = field(default=())
     demo: Mapping[str, str] = field(default_factory=dict)
+    bodies: Mapping[str, int] = field(default_factory=dict)
 
 
 def app_names() -> list[str]:

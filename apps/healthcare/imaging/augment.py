@@ -98,7 +98,9 @@ def _resolution(grey: Grey, rng: np.random.Generator) -> Grey:
     """Lose resolution: a smaller picture enlarged again, or a blur."""
     height, width = grey.shape
     if rng.random() < 0.5:
-        return np.asarray(cv2.GaussianBlur(grey, (0, 0), float(rng.uniform(0.4, 1.6)) * max(height, width) / 224))
+        return np.asarray(
+            cv2.GaussianBlur(grey, (0, 0), float(rng.uniform(0.4, 1.6)) * max(height, width) / 224)
+        )
     share = float(rng.uniform(64, 200)) / max(height, width)
     if share >= 1:
         return grey
@@ -132,9 +134,14 @@ def _letters(grey: Grey, rng: np.random.Generator) -> Grey:
     height, width = grey.shape
     for _ in range(int(rng.integers(1, 4))):
         text = _MARKS[int(rng.integers(len(_MARKS)))]
-        at = (int(rng.uniform(0, 0.9) * width), int(rng.choice([rng.uniform(0.04, 0.3), rng.uniform(0.7, 1.0)]) * height))
+        at = (
+            int(rng.uniform(0, 0.9) * width),
+            int(rng.choice([rng.uniform(0.04, 0.3), rng.uniform(0.7, 1.0)]) * height),
+        )
         shade, size = int(rng.choice([255, 230, 0])), float(rng.uniform(0.25, 1.1)) * min(height, width) / 224
-        cv2.putText(marked, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, shade, max(round(size * 1.8), 1), cv2.LINE_AA)
+        cv2.putText(
+            marked, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, shade, max(round(size * 1.8), 1), cv2.LINE_AA
+        )
     if rng.random() < 0.3:
         tip = (int(rng.uniform(0.2, 0.8) * width), int(rng.uniform(0.2, 0.8) * height))
         tail = (tip[0] + int(rng.normal(0, 0.1) * width), tip[1] + int(rng.normal(0, 0.1) * height))
@@ -143,10 +150,15 @@ def _letters(grey: Grey, rng: np.random.Generator) -> Grey:
 
 
 def _frame(grey: Grey, rng: np.random.Generator) -> Grey:
-    """Put a frame around, black, white or grey, that is not quite even: it stays where trimming looks for flat lines."""
-    sides = [int(share * side) for share, side in zip(rng.uniform(0, 0.1, 4), (*grey.shape, *grey.shape), strict=True)]
+    """Put a frame around, black, white or grey; where it is not quite even, trimming does not find it."""
+    sides = [
+        int(share * side)
+        for share, side in zip(rng.uniform(0, 0.1, 4), (*grey.shape, *grey.shape), strict=True)
+    ]
     shade = int(rng.choice([0, 0, 255, int(rng.integers(256))]))
-    framed = cv2.copyMakeBorder(grey, sides[0], sides[2], sides[1], sides[3], cv2.BORDER_CONSTANT, value=shade)
+    framed = cv2.copyMakeBorder(
+        grey, sides[0], sides[2], sides[1], sides[3], cv2.BORDER_CONSTANT, value=shade
+    )
     if rng.random() < 0.5:
         framed = np.clip(framed + rng.normal(0, 4, framed.shape), 0, 255)
     return np.asarray(framed, dtype=np.uint8)

@@ -52,7 +52,13 @@ def out_of_fold(
             logits[fold.test] = np.load(path)
         else:
             network = teach(
-                kept, labels, fold.train, dataset.modality, recipe, progress, f"training fold {number + 1} of {folds}"
+                kept,
+                labels,
+                fold.train,
+                dataset.modality,
+                recipe,
+                progress,
+                f"training fold {number + 1} of {folds}",
             )
             logits[fold.test] = predict(network, kept, fold.test)
             if path is not None:
@@ -92,7 +98,9 @@ def _balanced(truth: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
 
 
 def _name(dataset: Dataset, kept: NDArray[np.float16], recipe: Recipe, fold: Fold) -> str:
-    digest = hashlib.sha256(f"{dataset.modality} {kept.shape} {recipe.epochs} {recipe.seed} {recipe.learning_rate}".encode())
+    digest = hashlib.sha256(
+        f"{dataset.modality} {kept.shape} {recipe.epochs} {recipe.seed} {recipe.learning_rate}".encode()
+    )
     digest.update(fold.train.tobytes())
     digest.update(dataset.labels.tobytes())
     return f"fold-{dataset.modality}-{digest.hexdigest()[:16]}"

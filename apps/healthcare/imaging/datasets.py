@@ -1,4 +1,4 @@
-"""Folders of labelled pictures: ``labels.csv`` or one folder per class; what must stay together, and what is there twice."""
+"""Folders of labelled pictures: ``labels.csv`` or one folder per class; what belongs together, what is there twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ from apps.healthcare.imaging.pictures import Refused, read_picture
 from apps.healthcare.imaging.preprocess import Grey
 from edgeai_core.app import Progress
 from edgeai_core.errors import InputError
-from edgeai_core.metrics.duplicates import check_splits_apart, exact_groups, feature_groups, hash_distance, perceptual_hash
+from edgeai_core.metrics.duplicates import (
+    check_splits_apart,
+    exact_groups,
+    feature_groups,
+    hash_distance,
+    perceptual_hash,
+)
 from edgeai_core.metrics.evaluation import DataRef
 
 CLASSES = {
@@ -33,14 +39,21 @@ _ALIASES = {
     "ct": {"ctcovid": "covid", "ctnoncovid": "noncovid", "covid19": "covid", "normal": "noncovid"},
     "mri": {"gliomatumor": "glioma", "meningiomatumor": "meningioma", "pituitarytumor": "pituitary"},
 }
-_SPLITS = {"train": "train", "training": "train", "val": "val", "validation": "val", "test": "test", "testing": "test"}
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".npy", ".dcm")
 _MAX_ROWS = 200_000
 _TOGETHER = ("group", "patient", "near_duplicate_group")
 """Columns of labels.csv: rows that share a value in any of them are never on both sides of a split."""
 
 _NEAR = {"xray": 0.985, "ct": 0.95, "mri": 0.97}
-"""Correlation of two pictures at 64 x 64 pixels from which they count as one; films of different people come to 0.97."""
+"""Correlation of two pictures at 64 x 64 pixels from which they count as one: films of two people come to 0.97."""
 
 _NEAR_BITS = 10
 _SIDE = 64
@@ -116,16 +129,22 @@ def join_look_alikes(dataset: Dataset) -> Dataset:
     Near copies correlate at 64 x 64 pixels, and their perceptual hashes agree.
     """
     alike = look_alikes(dataset)
-    groups = _unite([[item.group for item in dataset.items], [f"alike {number}" for number in alike.tolist()]])
+    groups = _unite(
+        [[item.group for item in dataset.items], [f"alike {number}" for number in alike.tolist()]]
+    )
     return replace(
         dataset,
-        items=tuple(replace(item, group=f"g{number}") for item, number in zip(dataset.items, groups, strict=True)),
+        items=tuple(
+            replace(item, group=f"g{number}") for item, number in zip(dataset.items, groups, strict=True)
+        ),
     )
 
 
 def look_alikes(dataset: Dataset) -> NDArray[np.int64]:
     """Number pictures so that copies and near copies share a number, (n,)."""
-    digests = [hashlib.sha256(item.grey.tobytes() + str(item.grey.shape).encode()).digest() for item in dataset.items]
+    digests = [
+        hashlib.sha256(item.grey.tobytes() + str(item.grey.shape).encode()).digest() for item in dataset.items
+    ]
     small = np.array([_small(item.grey) for item in dataset.items])
     near = feature_groups(small, _NEAR[dataset.modality])
     hashes = [perceptual_hash(item.grey) for item in dataset.items]
@@ -154,7 +173,10 @@ def _from_table(folder: Path, table: Path, modality: str) -> Iterator[Item]:
     if not rows or not {"file", "label"} <= rows[0].keys():
         raise InputError(f"{table}: it needs the columns file and label, and where known group and split")
     columns = [
-        [row.get(column) and f"{column} {row[column]}" or f"alone {number}" for number, row in enumerate(rows)]
+        [
+            f"{column} {row[column]}" if row.get(column) else f"alone {number}"
+            for number, row in enumerate(rows)
+        ]
         for column in _TOGETHER
         if column in rows[0]
     ]
@@ -165,13 +187,23 @@ def _from_table(folder: Path, table: Path, modality: str) -> Iterator[Item]:
         if not path.is_relative_to(root):
             raise InputError(f"{table}: line {number + 2}: {row['file']!r} lies outside the folder")
         label = _class(row["label"] or "", modality, f"{table}: line {number + 2}")
-        yield Item(path, label, f"g{group}", _SPLITS.get((row.get("split") or "").lower(), row.get("split") or ""), _NONE)
+        yield Item(
+            path,
+            label,
+            f"g{group}",
+            _SPLITS.get((row.get("split") or "").lower(), row.get("split") or ""),
+            _NONE,
+        )
 
 
 def _from_folders(folder: Path, modality: str) -> Iterator[Item]:
     places = [(folder, "")]
     if folder.is_dir():
-        places += [(each, _SPLITS[each.name.lower()]) for each in sorted(folder.iterdir()) if each.name.lower() in _SPLITS]
+        places += [
+            (each, _SPLITS[each.name.lower()])
+            for each in sorted(folder.iterdir())
+            if each.name.lower() in _SPLITS
+        ]
     number = 0
     for place, split in places:
         for each in sorted(place.iterdir()) if place.is_dir() else ():
@@ -215,7 +247,9 @@ def _unite(columns: Sequence[Sequence[object]]) -> list[int]:
 
 
 def _small(grey: Grey) -> NDArray[np.float32]:
-    return np.asarray(cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), dtype=np.float32).ravel()
+    return np.asarray(
+        cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), dtype=np.float32
+    ).ravel()
 
 
 _NONE: Grey = np.zeros((0, 0), dtype=np.uint8)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from apps.healthcare.imaging.findings import Calibration
     from apps.healthcare.imaging.fuse import Belief
 
-NOT_A_DEVICE = "Not a medical device: for research and evaluation; a person qualified to do so reads every study."
+NOT_A_DEVICE = (
+    "Not a medical device: for research and evaluation; a person qualified to do so reads every study."
+)
 
 
 class Code(StrEnum):
@@ -121,7 +123,8 @@ def decide(judged: Judged, belief: Belief, calibration: Calibration) -> Decision
     }
     priority = {Triage.NOW: Priority.HIGH, Triage.SOON: Priority.MEDIUM}.get(triage, Priority.LOW)
     return Decision(
-        output, (Condition(code if found else Code.UNCERTAIN, subject(judged.study), priority, message, evidence),)
+        output,
+        (Condition(code if found else Code.UNCERTAIN, subject(judged.study), priority, message, evidence),),
     )
 
 

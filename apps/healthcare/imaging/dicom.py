@@ -43,7 +43,9 @@ def read_dicom(content: bytes) -> Picture:
     try:
         import pydicom
     except ImportError as error:
-        raise MissingExtraError("reading DICOM needs the extra `dicom`: pip install 'edgeai[dicom]'") from error
+        raise MissingExtraError(
+            "reading DICOM needs the extra `dicom`: pip install 'edgeai[dicom]'"
+        ) from error
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # what it has to say of a file is in our refusal
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -62,7 +64,9 @@ def _picture(dataset: Any) -> Picture:
         raise Refused(Reason.EMPTY, "the DICOM file holds no picture (no Pixel Data); send the image itself")
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames > 1:
-        raise Refused(Reason.MULTI_FRAME, f"the DICOM file holds {frames} frames; send the one that is to be judged")
+        raise Refused(
+            Reason.MULTI_FRAME, f"the DICOM file holds {frames} frames; send the one that is to be judged"
+        )
     check_size(int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0))
     photometric = str(dataset.get("PhotometricInterpretation") or "MONOCHROME2").strip()
     pixels = _pixels(dataset)
@@ -84,7 +88,8 @@ def _declared(dataset: Any) -> tuple[str | None, list[str]]:
     modality = MODALITIES.get(stated)
     if stated and modality is None:
         raise Refused(
-            Reason.FOREIGN, f"the DICOM file is of modality {stated}; read are {', '.join(sorted(MODALITIES))}"
+            Reason.FOREIGN,
+            f"the DICOM file is of modality {stated}; read are {', '.join(sorted(MODALITIES))}",
         )
     part = str(dataset.get("BodyPartExamined") or "").strip().upper()
     if modality and part and not any(each in part for each in _BODY_PARTS[modality]):
@@ -106,11 +111,17 @@ def _pixels(dataset: Any) -> np.ndarray:
         dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2")
         syntax = dataset.file_meta.TransferSyntaxUID
     if not UID(syntax).is_transfer_syntax:
-        raise Refused(Reason.UNSUPPORTED, f"the DICOM file names the transfer syntax {str(syntax)[:64]}, which is none")
+        raise Refused(
+            Reason.UNSUPPORTED, f"the DICOM file names the transfer syntax {str(syntax)[:64]}, which is none"
+        )
     try:
         return np.asarray(dataset.pixel_array)
     except (NotImplementedError, RuntimeError) as error:
-        if "missing" in str(error) or "unsupported" in str(error).lower() or isinstance(error, NotImplementedError):
+        if (
+            "missing" in str(error)
+            or "unsupported" in str(error).lower()
+            or isinstance(error, NotImplementedError)
+        ):
             raise Refused(
                 Reason.UNSUPPORTED,
                 f"no decoder here for the transfer syntax {UID(syntax).name}; pip install 'edgeai[dicom]' brings "

@@ -42,7 +42,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class View:
-    """What the network says of one view: ``logits`` (classes,), ``evidence`` (classes, 7, 7) in the picture's own sides."""
+    """What the network says of one view: ``logits`` (classes,), ``evidence`` (classes, 7, 7), never mirrored."""
 
     logits: NDArray[np.float32]
     evidence: NDArray[np.float32]

@@ -71,14 +71,21 @@ class Gate:
         """
         seen = self.see(picture.grey)
         for said, who in ((picture.modality, "the file"), (stated, "the sender")):
-            if said is not None and said != seen.modality and seen.probabilities[seen.modality] >= self._accept:
+            if (
+                said is not None
+                and said != seen.modality
+                and seen.probabilities[seen.modality] >= self._accept
+            ):
                 raise Refused(
-                    Reason.OTHER_MODALITY, f"{who} says {WORDS[said]}, but it looks like {WORDS[seen.modality]}"
+                    Reason.OTHER_MODALITY,
+                    f"{who} says {WORDS[said]}, but it looks like {WORDS[seen.modality]}",
                 )
         modality = stated or picture.modality or seen.modality
         share, distance = seen.probabilities[modality], seen.distances[modality]
         if seen.likeliest == "turned":
-            raise Refused(Reason.TURNED, "this film is upside down or lies on its side; turn it and send it again")
+            raise Refused(
+                Reason.TURNED, "this film is upside down or lies on its side; turn it and send it again"
+            )
         if seen.likeliest == "cut":
             raise Refused(Reason.CUT, "this film is cut: both lungs must be on it; send the whole film")
         if share < self._accept or distance > 1.0:

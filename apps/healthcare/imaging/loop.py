@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apps.healthcare.config import ImagingConfig
 from apps.healthcare.imaging.decide import Code, ImagingOutput, refuse
@@ -67,7 +67,7 @@ def study_source(config: ImagingConfig) -> StudyInbox | StudyFolder:
     return folder
 
 
-def open_triage(models: Mapping[str, Path]) -> StudyTriage:
+def open_triage(models: Mapping[Any, Path]) -> StudyTriage:
     """Open the gate and the networks; ``models`` names networks of your own, by modality."""
     from apps.healthcare.imaging.findings import FindingClassifier
     from apps.healthcare.imaging.gate import Gate
@@ -101,7 +101,12 @@ class ImagingStep:
     def fall_back(self, snapshot: Snapshot, fault: Fault) -> Decision[ImagingOutput]:
         """Refuse a study that had its attempts; else say nothing, for the study comes again."""
         view = snapshot.views.get(STUDY.source)
-        if fault.kind is not FaultKind.EXCEPTION or fault.input != STUDY.source or view is None or not view.samples:
+        if (
+            fault.kind is not FaultKind.EXCEPTION
+            or fault.input != STUDY.source
+            or view is None
+            or not view.samples
+        ):
             return Decision(ImagingOutput(), conditions=None)
         study: Study = snapshot[STUDY].data
         message = "this study made the program fail again and again; look at the log, and read it by hand"

@@ -52,7 +52,7 @@ class TriageNetwork(nn.Module):
         self.classify = nn.Linear(FEATURES, classes)
 
     def train(self, mode: bool = True) -> TriageNetwork:
-        """Switch to training; the batch norms keep ImageNet's statistics, for batches of few sources would shift them."""
+        """Switch to training; batch norms keep ImageNet's statistics, which batches of few sources would shift."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -139,7 +139,9 @@ def _unit(
         padding = kernel // 2
     else:  # TensorFlow's "same": of an even input the odd pixel of padding is on the right and below
         padding = 0
-        layers.append(nn.ZeroPad2d(((kernel - 2) // 2, (kernel - 1) // 2, (kernel - 2) // 2, (kernel - 1) // 2)))
+        layers.append(
+            nn.ZeroPad2d(((kernel - 2) // 2, (kernel - 1) // 2, (kernel - 2) // 2, (kernel - 1) // 2))
+        )
     layers.append(nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False))
     layers.append(nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01))
     if active:

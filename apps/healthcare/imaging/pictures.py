@@ -82,7 +82,9 @@ def read_picture(content: bytes) -> Picture:
         from apps.healthcare.imaging.dicom import read_dicom
 
         return read_dicom(content)
-    raise Refused(Reason.UNREADABLE, f"this is {_looks_like(content)}, not DICOM, PNG, JPEG or NPY; export it as one")
+    raise Refused(
+        Reason.UNREADABLE, f"this is {_looks_like(content)}, not DICOM, PNG, JPEG or NPY; export it as one"
+    )
 
 
 def too_large(size_bytes: int) -> Refused:
@@ -104,7 +106,8 @@ def grey_of(planes: NDArray[np.generic]) -> Grey:
     apart = np.ptp(colours, axis=2)
     if float((apart > _COLOURED_LEVELS).mean()) > _COLOURED_SHARE:
         raise Refused(
-            Reason.COLOUR, "this is a colour picture; films and slices are grey: send the original, no photograph of it"
+            Reason.COLOUR,
+            "this is a colour picture; films and slices are grey: send the original, no photograph of it",
         )
     return np.asarray(colours.mean(axis=2).round(), dtype=np.uint8)
 
@@ -115,10 +118,13 @@ def check_size(height: int, width: int) -> None:
         raise Refused(Reason.EMPTY, f"the picture has {width} x {height} pixels")
     if height * width > MAX_PIXELS:
         raise Refused(
-            Reason.TOO_LARGE, f"the picture has {width} x {height} pixels, more than {MAX_PIXELS // 1_000_000} million"
+            Reason.TOO_LARGE,
+            f"the picture has {width} x {height} pixels, more than {MAX_PIXELS // 1_000_000} million",
         )
     if min(height, width) < MIN_SIDE:
-        raise Refused(Reason.TOO_SMALL, f"the picture has {width} x {height} pixels; it needs {MIN_SIDE} a side")
+        raise Refused(
+            Reason.TOO_SMALL, f"the picture has {width} x {height} pixels; it needs {MIN_SIDE} a side"
+        )
 
 
 def stretched(values: NDArray[np.generic], low: float, high: float) -> Grey:
@@ -134,7 +140,9 @@ def levels_of(values: NDArray[np.generic]) -> tuple[Grey, str]:
     stretched from its 0.5th to its 99.5th percentile.
     """
     if float(values.min()) <= -500 and float(values.max()) > -500:
-        return stretched(values, *LUNG_WINDOW_HU), "Hounsfield units in the lung window (level -600, width 1500)"
+        return stretched(
+            values, *LUNG_WINDOW_HU
+        ), "Hounsfield units in the lung window (level -600, width 1500)"
     low, high = (float(each) for each in np.percentile(values, (0.5, 99.5)))
     if high <= low:
         low, high = float(values.min()), float(values.max())
@@ -160,7 +168,9 @@ def _npy(content: bytes) -> Picture:
     stream = io.BytesIO(content)
     try:
         version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
         shape, _, dtype = read(stream)
         if dtype.hasobject or dtype.kind not in "buif":
             raise Refused(Reason.UNSUPPORTED, f"the array holds {dtype}, not numbers")
@@ -184,7 +194,9 @@ def _check_shape(shape: tuple[int, ...]) -> None:
     if len(shape) == 3 and shape[0] == 1:
         shape = shape[1:]
     if len(shape) == 3 and shape[2] not in (1, 3, 4):
-        raise Refused(Reason.MULTI_FRAME, f"the array has the shape {shape}; send one picture, (height, width)")
+        raise Refused(
+            Reason.MULTI_FRAME, f"the array has the shape {shape}; send one picture, (height, width)"
+        )
     if len(shape) not in (2, 3):
         raise Refused(Reason.UNSUPPORTED, f"the array has the shape {shape}; a picture is (height, width)")
     check_size(shape[0], shape[1])
@@ -215,7 +227,12 @@ def _looks_like(content: bytes) -> str:
     head = content[:512].lstrip().lower()
     if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return "a web page (a log-in page, perhaps, that was saved in place of the file)"
-    for start, what in ((b"%pdf", "a PDF"), (b"pk\x03\x04", "a ZIP archive"), (b"gif8", "a GIF"), (b"riff", "a WebP")):
+    for start, what in (
+        (b"%pdf", "a PDF"),
+        (b"pk\x03\x04", "a ZIP archive"),
+        (b"gif8", "a GIF"),
+        (b"riff", "a WebP"),
+    ):
         if head.startswith(start):
             return what
     return "a text file" if re.fullmatch(rb"[\t\n\r\x20-\x7e]+", head) else "a file of an unknown kind"

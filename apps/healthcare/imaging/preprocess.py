@@ -104,5 +104,8 @@ def _bounds(mask: NDArray[np.bool_], margin: float) -> Box:
         return Box(0, 0, mask.shape[1], mask.shape[0])
     more = round(margin * max(len(rows), len(columns)))
     top, left = max(int(rows[0]) - more, 0), max(int(columns[0]) - more, 0)
-    bottom, right = min(int(rows[-1]) + 1 + more, mask.shape[0]), min(int(columns[-1]) + 1 + more, mask.shape[1])
+    bottom, right = (
+        min(int(rows[-1]) + 1 + more, mask.shape[0]),
+        min(int(columns[-1]) + 1 + more, mask.shape[1]),
+    )
     return Box(left, top, right - left, bottom - top)

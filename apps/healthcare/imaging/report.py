@@ -1,4 +1,4 @@
-"""The answer to a study as files: JSON for programs, one HTML page for people, its pictures; and the worklist of all."""
+"""The answer to a study as files: JSON for programs, a page for people, its pictures; and the worklist of all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STUDY_ID = re.compile(r"[0-9a-f]{32}")
 FACTS, PAGE, PICTURE, MAP = "study.json", "page.html", "picture.jpg", "map.jpg"
 
-_WORDS = {
+_WORDS: Mapping[str, str] = {
     Status.FINDING: "Finding",
     Status.NO_FINDING: "Nothing found",
     Status.CANNOT_TELL: "Cannot tell",
@@ -90,7 +90,9 @@ def worklist(folder: Path, limit: int) -> list[dict[str, Any]]:
     """Return the answers, the most urgent first. Of very many, the newest ``limit`` are looked at."""
     try:
         with os.scandir(folder) as entries:
-            known = [(each.stat().st_mtime_ns, each.name) for each in entries if STUDY_ID.fullmatch(each.name)]
+            known = [
+                (each.stat().st_mtime_ns, each.name) for each in entries if STUDY_ID.fullmatch(each.name)
+            ]
     except FileNotFoundError:
         return []
     newest = [name for _, name in sorted(known, reverse=True)[:limit]]
@@ -100,7 +102,6 @@ def worklist(folder: Path, limit: int) -> list[dict[str, Any]]:
 
 def page(facts: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     """Return one HTML page that stands alone: nothing in it is loaded from anywhere."""
-    status = str(facts.get("status", ""))
     rows = {
         "Study": facts.get("study"),
         "Reference": facts.get("reference"),
@@ -126,8 +127,9 @@ def page(facts: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         if name in pictures
     )
     return _PAGE.format(
-        title=_text(f"{_WORDS.get(Status(status), status) if status in list(Status) else status}: "
-                    f"{facts.get('reference') or facts.get('study')}"),  # fmt: skip
+        title=_text(
+            f"{_WORDS.get(str(facts.get('status')), '')}: {facts.get('reference') or facts.get('study')}"
+        ),
         message=_text(facts.get("message")),
         told=told,
         table=table,
@@ -140,10 +142,13 @@ _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title>
 <style>
-body {{ font: 16px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #14181d; background: #fff }}
-h1 {{ font-size: 1.4rem }} dt {{ color: #55606d; font-size: .85rem }} dd {{ margin: 0 0 .6rem; overflow-wrap: anywhere }}
+body {{ font: 16px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem;
+  color: #14181d; background: #fff }}
+h1 {{ font-size: 1.4rem }}
+dt {{ color: #55606d; font-size: .85rem }} dd {{ margin: 0 0 .6rem; overflow-wrap: anywhere }}
 figure {{ display: inline-block; margin: 0 1rem 1rem 0; max-width: 28rem }} img {{ max-width: 100%; background: #000 }}
-td {{ padding: .1rem 1rem .1rem 0 }} caption {{ text-align: left; color: #55606d }} .note {{ border-left: 4px solid #b26a00; padding-left: .8rem }}
+td {{ padding: .1rem 1rem .1rem 0 }} caption {{ text-align: left; color: #55606d }}
+.note {{ border-left: 4px solid #b26a00; padding-left: .8rem }}
 </style>
 <h1>{title}</h1><p>{message}</p>{figures}<dl>{told}</dl>{table}<p class="note">{note}</p>
 </html>
@@ -156,4 +161,3 @@ def _text(value: object) -> str:
 
 def _percent(value: object) -> str:
     return f"{100 * value:.1f} %" if isinstance(value, float) else ""
-

@@ -70,7 +70,7 @@ class StudyInbox:
             raise SensorError(f"{error.filename}: {error.strerror}") from error
 
     def commit(self, sequence: int) -> None:
-        """Move an answered study out of the queue. Raises SensorError: then it is answered again, with the same result."""
+        """Move an answered study out of the queue. Raises SensorError; the study is then answered again."""
         try:
             self._inbox.answer(sequence)
         except OSError as error:
@@ -81,9 +81,9 @@ class StudyInbox:
 
 
 class StudyFolder:
-    """The files of a folder, by name, one a second, each once; subfolders ``xray``, ``ct`` and ``mri`` say what is in them.
+    """The files of a folder, by name, one a second, each once. The files stay where they are.
 
-    The files stay where they are.
+    Subfolders ``xray``, ``ct`` and ``mri`` say what is in them.
     """
 
     name = "study"
