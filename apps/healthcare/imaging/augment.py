@@ -113,13 +113,13 @@ def _resolution(grey: Grey, rng: np.random.Generator) -> Grey:
 
 def _sharpen(grey: Grey, rng: np.random.Generator) -> Grey:
     blurred = cv2.GaussianBlur(grey, (0, 0), float(rng.uniform(0.8, 2.5)))
-    return _mixed(grey, blurred, -float(rng.uniform(0.3, 1.2)))
+    return _mixed(grey, np.asarray(blurred, dtype=np.uint8), -float(rng.uniform(0.3, 1.2)))
 
 
 def _noise(grey: Grey, rng: np.random.Generator) -> Grey:
     noise = rng.normal(0, float(rng.uniform(1, 9)), grey.shape)
     if rng.random() < 0.5:
-        noise = cv2.GaussianBlur(noise, (0, 0), 1.0) * 2
+        noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.0), dtype=np.float64) * 2
     return np.asarray(np.clip(grey + noise, 0, 255), dtype=np.uint8)
 
 

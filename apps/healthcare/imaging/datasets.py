@@ -243,7 +243,8 @@ def _unite(columns: Sequence[Sequence[object]]) -> list[int]:
     for row in range(len(columns[0])):
         for place, column in enumerate(columns):
             parent[root((place, column[row]))] = root(("row", row))
-    return exact_groups([str(root(("row", row))) for row in range(len(columns[0]))]).tolist()
+    numbers: list[int] = exact_groups([str(root(("row", row))) for row in range(len(columns[0]))]).tolist()
+    return numbers
 
 
 def _small(grey: Grey) -> NDArray[np.float32]:

@@ -131,7 +131,7 @@ def _pixels(dataset: Any) -> np.ndarray:
 
 
 def _shown(dataset: Any, pixels: np.ndarray, modality: str | None) -> tuple[Grey, str]:
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
     values = np.asarray(apply_modality_lut(pixels, dataset))
     if modality == "ct":
@@ -145,7 +145,7 @@ def _shown(dataset: Any, pixels: np.ndarray, modality: str | None) -> tuple[Grey
 
 
 def _to_rgb(dataset: Any, pixels: np.ndarray, photometric: str) -> np.ndarray:
-    from pydicom.pixels import apply_color_lut, convert_color_space
+    from pydicom.pixels.processing import apply_color_lut, convert_color_space
 
     if photometric == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, dataset)

@@ -316,7 +316,7 @@ def _told(
     """Return what the gate does with the pictures it was not trained on, by class."""
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares = weights / weights.sum(axis=1, keepdims=True)
-    told = {}
+    told: dict[str, object] = {}
     for number, name in enumerate(CLASSES):
         mine = shown.held & (shown.labels == number)
         let = np.zeros(int(mine.sum()), dtype=bool)

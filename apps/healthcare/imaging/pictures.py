@@ -143,7 +143,7 @@ def levels_of(values: NDArray[np.generic]) -> tuple[Grey, str]:
         return stretched(
             values, *LUNG_WINDOW_HU
         ), "Hounsfield units in the lung window (level -600, width 1500)"
-    low, high = (float(each) for each in np.percentile(values, (0.5, 99.5)))
+    low, high = (float(each) for each in np.percentile(values.astype(np.float64), (0.5, 99.5)))
     if high <= low:
         low, high = float(values.min()), float(values.max())
     return stretched(values, low, high), f"stretched from {low:.4g} to {high:.4g}"

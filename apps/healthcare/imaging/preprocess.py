@@ -70,8 +70,8 @@ def head_mask(picture: Grey) -> NDArray[np.bool_]:
     corners = float(np.median(np.concatenate([smooth[0], smooth[-1], smooth[:, 0], smooth[:, -1]])))
     above = (smooth > max(corners + 0.35 * (limit - corners), corners + 6.0)).astype(np.uint8)
     reach = max(round(min(picture.shape) / 40), 1)
-    above = cv2.morphologyEx(above, cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
-    outlines, _ = cv2.findContours(above, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    joined = cv2.morphologyEx(above, cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
+    outlines, _ = cv2.findContours(joined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     if not outlines:
         return np.ones(picture.shape, dtype=bool)
     largest = max(outlines, key=cv2.contourArea)

@@ -164,7 +164,13 @@ def _add_file(router: APIRouter, folder: Any, name: str, media_type: str) -> Non
 
 def _waiting(queued: Queued) -> StudyView:
     return StudyView(
-        study=queued.id, reference=queued.reference, status=Status.WAITING, modality=queued.modality or ""
+        study=queued.id,
+        reference=queued.reference,
+        status=Status.WAITING,
+        modality=queued.modality or "",
+        finding="",
+        probability=None,
+        triage=4,
     )
 
 

@@ -84,7 +84,7 @@ def teach(
     network = TriageNetwork(len(CLASSES[modality]))
     load_imagenet(network)
     network.freeze(FROZEN)
-    network = network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
+    network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
     weights = torch.from_numpy(class_weights(np.bincount(labels[rows], minlength=len(CLASSES[modality]))))
 
     def batches(epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
