@@ -76,7 +76,14 @@ def create_app(settings: ServeSettings, mounted: Sequence[MountedApp] | None = N
         _include(app, each)
     # The last added is the outermost.
     app.add_middleware(
-        BodyLimits, max_body_bytes=settings.max_body_bytes, request_timeout_s=settings.request_timeout_s
+        BodyLimits,
+        max_body_bytes=settings.max_body_bytes,
+        request_timeout_s=settings.request_timeout_s,
+        larger={
+            f"/v1/{each.app.name}{path}": most
+            for each in services.mounted
+            for path, most in each.app.bodies.items()
+        },
     )
     app.add_middleware(
         Gate,

@@ -27,7 +27,7 @@ from edgeai_core.loop.spec import LoopSpec, Parts
 from edgeai_core.loop.statistics import LoopStatistics
 from edgeai_core.process.parent import die_with_parent
 from edgeai_core.recording.tap import RecordingTap
-from edgeai_core.state import State
+from edgeai_core.state import STATE_VARIABLE, State
 from edgeai_core.topics.live import JOURNAL_TOPIC, LivePublisher, LiveSink
 from edgeai_core.topics.stream import RingSink, RingSource
 from edgeai_core.topics.topic import TopicSink, TopicSource
@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     set_up_logging(f"{given.app}.{given.loop}", as_json=given.log_json)
     die_with_parent()
+    os.environ[STATE_VARIABLE] = str(given.state)  # what the app keeps of its own is found there, too
     try:
         app = load_app(given.app)
         text = given.config.read_text(encoding="utf-8")
