@@ -151,7 +151,8 @@ def standing(journal: Journal, receiver: str) -> Standing | None:
         (waiting,) = connection.execute(
             "SELECT count(*) FROM events WHERE sequence > ?", (row[0],)
         ).fetchone()
-        return Standing(int(row[0]), int(waiting), *row[1:], _count(connection, receiver))
+        dead = _count(connection, receiver)
+        return Standing(int(row[0]), int(waiting), row[1], row[2], row[3], dead)
 
     return journal.read(look)
 

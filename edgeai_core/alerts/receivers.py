@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from edgeai_core.alerts import walltime
@@ -86,7 +86,14 @@ def add_receiver(
     _check_known("priority", priorities, [each.value for each in Priority])
     _check_known("kind", kinds, _KINDS)
     receiver = Receiver(
-        name, url, (_secret(),), *map(tuple, (priorities, apps, kinds, roles)), walltime.now().iso
+        name,
+        url,
+        (_secret(),),
+        tuple(priorities),
+        tuple(apps),
+        tuple(kinds),
+        tuple(roles),
+        walltime.now().iso,
     )
     with _changing(path) as receivers:
         if any(each.name == name for each in receivers):
@@ -122,12 +129,7 @@ def read_receivers(path: Path) -> list[Receiver]:
     """Return the receivers in the order in which they were added. Raises ConfigError for a file that is not ours."""
     try:
         rows = read_private(path, _WHAT).get("webhook", [])
-        found = [
-            Receiver(
-                **{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
-            )
-            for row in rows
-        ]
+        found = [_from_row(row) for row in rows]
         if any(not each.secrets or not isinstance(each.url, str) for each in found):
             raise ValueError("a webhook without address or secret")
     except (ValueError, TypeError, AttributeError) as error:
@@ -135,6 +137,10 @@ def read_receivers(path: Path) -> list[Receiver]:
             f"{path}: not a file of webhooks: {error}; restore it, or remove it and add them anew"
         ) from error
     return found
+
+
+def _from_row(row: dict[str, Any]) -> Receiver:
+    return Receiver(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
 
 
 @contextmanager
