@@ -31,14 +31,14 @@ from edgeai_core.loop.loop import Loop
 from edgeai_core.loop.snapshot import Snapshot
 from edgeai_core.loop.spec import Input, LoopSpec, On, Parts
 from edgeai_core.recording import channels, foxglove
-from edgeai_core.recording.evidence import EvidenceLimits, EvidenceRing, evidence_of
+from edgeai_core.recording.evidence import EvidenceLimits, EvidenceRing
 from edgeai_core.recording.file import EXACT_TOPIC, Entry, ReadState, RecordingFile, read_entries
 from edgeai_core.recording.record import Arrived, Missing, build, from_bytes, to_buffers, type_name
 from edgeai_core.recording.recorder import Recorder
 from edgeai_core.recording.replay import Verdict, recorded_config, replay_recording
 from edgeai_core.recording.tap import RecordingTap
 from edgeai_core.sample import Reading, Sample
-from edgeai_core.state import State
+from edgeai_core.state import State, evidence_of
 
 CAMERA = Input[CameraImage]("camera", history="new", depth=50)
 NAME = "toy.watch"

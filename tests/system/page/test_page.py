@@ -210,6 +210,24 @@ def test_the_strip_is_drawn_labelled_as_simulated_and_told_in_words(ward: Device
     screen.until(f"{drawn} > 1000")
 
 
+def test_a_panel_shows_a_live_camera(ward: Device, screen: Any) -> None:
+    screen.evaluate(
+        "(async () => {"
+        " const { mountPicture } = await import('/picture.js');"
+        " const live = new EventSource('/v1/live/stream?topics=healthcare.ecg/camera');"
+        " const subscribe = (topic, callback) => {"
+        "   live.addEventListener('live', ({ data }) => { const v = JSON.parse(data); callback(v.data, v.time_ns); });"
+        "   return () => live.close(); };"
+        " window.camera = mountPicture(document.body, subscribe, 'healthcare.ecg/camera', 'The bed');"
+        " window.seen = new Set();"
+        " camera.image.addEventListener('load', () => seen.add(camera.image.src)); })()"
+    )
+    screen.until("window.seen?.size >= 3")
+    assert screen.evaluate("camera.image.naturalWidth") == 64
+    assert screen.evaluate("camera.image.alt") == "The bed"
+    screen.evaluate("camera.end(); camera.image.remove()")
+
+
 def test_a_tile_says_how_its_loop_runs_and_what_it_decided(ward: Device, screen: Any) -> None:
     screen.until("document.querySelector('.tile .decision')?.innerText.includes('NORMAL')")
     tile = screen.text(".tile")
