@@ -36,6 +36,7 @@ ROUTES: dict[tuple[str, str], set[Any]] = {
     ("POST", "/v1/alerts"): DEVICES,
     ("GET", "/v1/alerts/stream"): VIEWERS,
     ("GET", "/v1/alerts/{id}"): VIEWERS,
+    ("GET", "/v1/alerts/{id}/recording"): VIEWERS,
     ("POST", "/v1/alerts/{id}/acknowledge"): OPERATORS,
     ("GET", "/v1/loops"): VIEWERS,
     ("GET", "/v1/apps"): VIEWERS,
