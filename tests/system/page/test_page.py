@@ -187,6 +187,20 @@ def test_an_alert_that_is_over_leaves_the_open_list_and_stays_readable(ward: Dev
     assert "Not acknowledged" in screen.text("#cleared-alerts .alert")
 
 
+def test_the_recording_of_the_time_around_an_alert_is_linked_from_its_evidence(
+    ward: Device, screen: Any
+) -> None:
+    ward.find({**VF, "subject": "bed-4"})
+    row = ROW.format("bed-4")
+    screen.until(row)
+    alert = ward.alert("bed-4")
+    (ward.state.evidence / f"{alert.id}.mcap").write_bytes(b"\x89MCAP0")
+    screen.evaluate(f"{row}.querySelector('details').open = true")
+    screen.until(
+        f"{row}.querySelector('.recording a')?.getAttribute('href') === '/v1/alerts/{alert.id}/recording'"
+    )
+
+
 def test_text_from_outside_is_shown_as_text_and_never_runs(ward: Device, screen: Any) -> None:
     evil = '<img src=x onerror="window.ran = 1"><script>window.ran = 1</script>'
     ward.find({**VF, "subject": evil, "title": evil, "evidence": {evil: evil}})
