@@ -20,7 +20,8 @@ from apps.automotive.messages import (
     Tracks,
 )
 from edgeai_core.recording import foxglove
-from edgeai_core.recording.foxglove import Box, Colour, Encoder, Shown
+from edgeai_core.recording.foxglove import Box, Colour
+from edgeai_core.recording.shown import Encoder, Shown
 
 VEHICLE = "vehicle"
 ODOMETRY = "odometry"

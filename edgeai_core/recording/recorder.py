@@ -94,7 +94,9 @@ class Recorder:
                     log.warning("a loop still records; ended without it")
                     at_ns = time.monotonic_ns() + self._clock_ns
                     line = "the recording ended before a loop had handed over all it had"
-                    self._write(shown_entry(LOG_TOPIC, foxglove.text(line, at_ns, "recorder", "fault"), at_ns))
+                    self._write(
+                        shown_entry(LOG_TOPIC, foxglove.text(line, at_ns, "recorder", "fault"), at_ns)
+                    )
                     break
             self._tick()
         self._look_at_journal()

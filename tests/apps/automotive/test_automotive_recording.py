@@ -24,7 +24,8 @@ from apps.automotive.messages import (
     no_tracks,
 )
 from apps.automotive.recording import channels
-from edgeai_core.recording.foxglove import Shown, schema_json
+from edgeai_core.recording.foxglove import schema_json
+from edgeai_core.recording.shown import Shown
 
 NOW_NS = 1_700_000_000_500_000_000
 ONES = np.ones(2)

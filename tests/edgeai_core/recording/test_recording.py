@@ -36,6 +36,7 @@ from edgeai_core.recording.file import EXACT_TOPIC, Entry, ReadState, RecordingF
 from edgeai_core.recording.record import Arrived, Missing, build, from_bytes, to_buffers, type_name
 from edgeai_core.recording.recorder import Recorder
 from edgeai_core.recording.replay import Verdict, recorded_config, replay_recording
+from edgeai_core.recording.shown import Shown
 from edgeai_core.recording.source import RecordedSource
 from edgeai_core.recording.tap import RecordingTap
 from edgeai_core.sample import Reading, Sample
@@ -100,7 +101,7 @@ def watch(count: int = 40, limit: float = 100.0) -> LoopSpec[BrakeCommand]:
     return LoopSpec("watch", On(CAMERA), (CAMERA,), build_parts, 1.0, safe)
 
 
-def show_image(image: CameraImage, time_ns: int) -> Mapping[str, foxglove.Shown]:
+def show_image(image: CameraImage, time_ns: int) -> Mapping[str, Shown]:
     return {"": foxglove.compressed_image(image.pixels, time_ns, "camera")}
 
 
