@@ -18,7 +18,7 @@ check: $(READY) ## lint, types, and who may import whom
 	$(BIN)/lint-imports --no-cache
 
 bench: $(READY) ## print the tables of the README that need no data set
-	for script in loop runners alerts server; do $(BIN)/python -m benchmarks.$$script || exit 1; done
+	for script in loop streams runners alerts server; do $(BIN)/python -m benchmarks.$$script || exit 1; done
 
 samples: $(READY) ## make data_samples/ anew, and show which decisions changed
 	$(BIN)/python -m apps.healthcare.simulation.samples

@@ -1,8 +1,9 @@
-"""How punctual the loop is beside a thread that runs inference, against common ways to write a loop.
+"""How punctual the loop is beside inference, against common ways to write a loop.
 
 ``python -m benchmarks.loop [--seconds 20] [--rounds 3] [--json]``. Every variant runs in a process of its own,
-in turn, with the same busy thread; steal time (what the hypervisor took) is printed beside the figures, for
-the far tail is made of it and of other programs.
+in turn, with the same inference: in a thread of that process, or in another process. Load and steal time (what the
+hypervisor took) are printed beside the figures, for the far tail is made of them. Rows with SCHED_FIFO need the right
+to ask for it, and say where the machine refuses.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,14 @@ VARIANTS = {
     "absolute": "bare absolute deadline",
     "edgeai": "edgeai loop",
     "edgeai-spin": f"edgeai loop, {SPIN_S * 1e3:.1f} ms spin",
+    "edgeai-fifo": "edgeai loop, SCHED_FIFO",
+    "lone-fifo": "absolute deadline, its thread alone SCHED_FIFO",
+    "absolute-process": "bare absolute deadline",
+    "edgeai-process": "edgeai loop",
+    "edgeai-fifo-process": "edgeai loop, SCHED_FIFO",
 }
+PRIORITY = 50
+_SCHED_RESET_ON_FORK = 0x40000000  # linux/sched.h: what is started later does not inherit the priority
 
 
 def main() -> None:
@@ -48,7 +57,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--infer", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.infer:
+        ready = threading.Event()
+        threading.Thread(target=lambda: (ready.wait(), print("ready", flush=True)), daemon=True).start()
+        infer(threading.Event(), ready)
     if options.variant:
         print(json.dumps(measure(options.variant, options.seconds)))
         return
@@ -76,16 +90,20 @@ def main() -> None:
     if options.json:
         print(json.dumps({"loop": table, "steal_share": steal, "cycle_us": cost, "import": imports}))
         return
-    print(
-        f"loop at {RATE_HZ:g} Hz beside a thread running ONNX inference, {options.rounds} x {options.seconds:g} s each;"
-    )
-    print(f"{os.cpu_count()} cores, steal {100 * steal:.2f} %")
-    print(
-        f"{'':34}{'lost %':>9}{'drift ms/s':>12}{'median us':>11}{'p99 us':>9}{'p99.9 us':>10}{'core %':>8}"
-    )
+    print(f"loop at {RATE_HZ:g} Hz beside ONNX inference, {options.rounds} x {options.seconds:g} s each;")
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, steal {100 * steal:.2f} %")
     for name, row in table.items():
+        if name in ("sleep", "absolute-process"):
+            where = "another process" if name.endswith("process") else "a thread of the same process"
+            print(f"beside {where}")
+            print(
+                f"{'':48}{'lost %':>9}{'drift ms/s':>12}{'median us':>11}{'p99 us':>9}{'p99.9 us':>10}{'core %':>8}"
+            )
+        if row["refused"]:
+            print(f"  {VARIANTS[name]:46}the machine refuses it; see `edgeai doctor`")
+            continue
         print(
-            f"{VARIANTS[name]:34}{row['lost_percent']:9.3f}{row['drift_ms_per_s']:12.3f}{row['p50_us']:11.0f}"
+            f"  {VARIANTS[name]:46}{row['lost_percent']:9.3f}{row['drift_ms_per_s']:12.3f}{row['p50_us']:11.0f}"
             f"{row['p99_us']:9.0f}{row['p999_us']:10.0f}{row['core_percent']:8.2f}"
         )
     print(
@@ -99,32 +117,31 @@ def main() -> None:
 
 
 def measure(variant: str, seconds: float) -> dict[str, Any]:
-    """Run one variant beside the busy thread; return its start times against the ideal grid."""
-    stop = threading.Event()
-    ready = threading.Event()
-    thread = threading.Thread(target=infer, args=(stop, ready))
-    thread.start()
-    ready.wait()
+    """Run one variant beside the inference; return its start times against the ideal grid."""
+    kind = variant.removesuffix("-process")
+    wish = Realtime(
+        SPIN_S if kind == "edgeai-spin" else 0.0, priority=PRIORITY if kind == "edgeai-fifo" else None
+    )
+    refused = apply_realtime(wish) if kind.startswith("edgeai") else []
     loop: Callable[[float], tuple[list[int], int, int]] = {
         "sleep": tutorial_loop,
         "asyncio": asyncio_loop,
         "absolute": absolute_loop,
-        "edgeai": lambda s: edgeai_loop(s, 0.0),
-        "edgeai-spin": lambda s: edgeai_loop(s, SPIN_S),
-    }[variant]
-    cpu_before_s = time.thread_time()
-    starts, first_ns, missed = loop(seconds)
-    cpu_s = time.thread_time() - cpu_before_s
-    stop.set()
-    thread.join()
+        "lone-fifo": absolute_loop,
+    }.get(kind, lambda s: edgeai_loop(s, wish))
+    with inference_beside(in_a_process=kind != variant):
+        if kind == "lone-fifo":
+            refused = _alone_to_fifo()
+        cpu_before_s = time.thread_time()
+        starts, first_ns, missed = loop(seconds)
+        cpu_s = time.thread_time() - cpu_before_s
     times = np.asarray(starts) - first_ns
     elapsed_s = times[-1] / 1e9
     expected = round(elapsed_s * RATE_HZ) + 1
-    lateness = (
-        times - np.arange(len(times)) * PERIOD_NS if variant in ("sleep", "asyncio") else times % PERIOD_NS
-    )
-    drift = np.polyfit(times / 1e9, lateness / 1e6, 1)[0] if variant in ("sleep", "asyncio") else 0.0
-    if variant in ("sleep", "asyncio"):  # against its own intention, which drifts
+    drifts = kind in ("sleep", "asyncio")
+    lateness = times - np.arange(len(times)) * PERIOD_NS if drifts else times % PERIOD_NS
+    drift = np.polyfit(times / 1e9, lateness / 1e6, 1)[0] if drifts else 0.0
+    if drifts:  # against its own intention, which drifts
         lateness = np.diff(times, prepend=times[0] - PERIOD_NS) - PERIOD_NS
     return {
         "releases": expected,
@@ -132,7 +149,43 @@ def measure(variant: str, seconds: float) -> dict[str, Any]:
         "drift_ms_per_s": float(drift),
         "lateness_us": (np.maximum(lateness, 0) / 1000).round(1).tolist(),
         "core_percent": 100 * cpu_s / elapsed_s,
+        "refused": bool(refused),
     }
+
+
+@contextmanager
+def inference_beside(*, in_a_process: bool) -> Iterator[None]:
+    """Run inference without a pause, in a thread of this process or in another process."""
+    if in_a_process:
+        command = [sys.executable, "-m", "benchmarks.loop", "--infer"]
+        # Another program, so of ordinary priority whatever this process has.
+        busy = subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=_ordinary)
+        assert busy.stdout is not None
+        busy.stdout.readline()
+        yield
+        busy.kill()
+        busy.communicate()
+        return
+    stop, ready = threading.Event(), threading.Event()
+    thread = threading.Thread(target=infer, args=(stop, ready))
+    thread.start()
+    ready.wait()
+    yield
+    stop.set()
+    thread.join()
+
+
+def _ordinary() -> None:
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _alone_to_fifo() -> list[str]:
+    """Give this thread the priority and no other: what one tries first."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | _SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
+    except OSError as error:
+        return [str(error)]
+    return []
 
 
 def merge(rounds: list[dict[str, Any]]) -> dict[str, float]:
@@ -146,6 +199,7 @@ def merge(rounds: list[dict[str, Any]]) -> dict[str, float]:
         "p99_us": float(np.percentile(lateness, 99)),
         "p999_us": float(np.percentile(lateness, 99.9)),
         "core_percent": float(np.mean([r["core_percent"] for r in rounds])),
+        "refused": float(any(r["refused"] for r in rounds)),
     }
 
 
@@ -190,7 +244,7 @@ def absolute_loop(seconds: float) -> tuple[list[int], int, int]:
     return starts, first_ns, missed
 
 
-def edgeai_loop(seconds: float, spin_s: float) -> tuple[list[int], int, int]:
+def edgeai_loop(seconds: float, realtime: Realtime) -> tuple[list[int], int, int]:
     """Run the loop of this project, as its own process sets it up."""
     starts: list[int] = []
     releases: list[int] = []
@@ -203,12 +257,10 @@ def edgeai_loop(seconds: float, spin_s: float) -> tuple[list[int], int, int]:
                 loop.stop()
 
     nothing = Decision(None)
-    realtime = Realtime(spin_s=spin_s)
     spec = LoopSpec(
         "bench", Every(RATE_HZ), (), lambda: Parts((), lambda s: nothing, lambda s, f: nothing), 0.01, nothing,
         realtime=realtime,
     )  # fmt: skip
-    apply_realtime(realtime)
     loop = Loop(spec, spec.build(), MonotonicClock(), sinks=[Keep()])
     loop.run()
     missed = loop.statistics.summary()["missed_releases"]

@@ -131,7 +131,7 @@ def _number(answer: bytes | None) -> int:
 def ring_send(folder: Path, size: int) -> Iterator[Callable[[NDArray[np.uint8]], int]]:
     """Send through a loop's own stream sink; the answer comes as a datagram."""
     answers = DatagramReceiver(folder / "answers")
-    sink = RingSink(folder, "bench", "camera", {"image": Stream(Image, size)})
+    sink = RingSink(folder, "bench", "camera", {"image": Stream(Image, size, depth=2)})
     while not list((folder / "topics").glob("*/*.sock")):
         time.sleep(0.01)
 
@@ -197,11 +197,13 @@ def pipe_echo(folder: Path, size: int) -> None:
 def shm_send(folder: Path, size: int) -> Iterator[Callable[[NDArray[np.uint8]], int]]:
     """Copy into one block of shared memory, and say so over a connection."""
     block = shared_memory.SharedMemory(create=True, size=size)
+    assert block.buf is not None
+    place = block.buf
     with connection_to(folder) as connection:
         connection.send_bytes(block.name.encode())
 
         def send(image: NDArray[np.uint8]) -> int:
-            np.copyto(np.frombuffer(block.buf, np.uint8, size), image)
+            np.copyto(np.frombuffer(place, np.uint8, size), image)
             connection.send_bytes(b"\1")
             return _number(connection.recv_bytes())
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgeai_core.loop.spec import LoopSpec
-    from edgeai_core.recording.foxglove import Encoder
+    from edgeai_core.recording.shown import Encoder
 
 ENTRY_POINT_GROUP = "edgeai.apps"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeai_core.errors import ConfigError
 
 STATE_VARIABLE = "EDGEAI_STATE"
+_ALERT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,17 @@ class State:
                 f"name another with --state or {STATE_VARIABLE}"
             )
         return self
+
+
+def evidence_path(folder: Path, alert_id: str) -> Path | None:
+    """Return where the recorded time around an alert is kept; None for what is no alert's id."""
+    return folder / f"{alert_id}.mcap" if _ALERT_ID.match(alert_id) else None
+
+
+def evidence_of(folder: Path, alert_id: str) -> Path | None:
+    """Return the file with the recorded time around an alert, where there is one."""
+    path = evidence_path(folder, alert_id)
+    return path if path is not None and path.is_file() else None
 
 
 def find_state(folder: Path | None = None) -> State:

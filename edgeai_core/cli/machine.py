@@ -236,19 +236,26 @@ def cpu(folder: Path = Path("/sys/devices/system/cpu")) -> list[Finding]:
 
 
 def real_time() -> list[Finding]:
-    """Whether loops may ask for SCHED_FIFO, tried in a child process."""
-    code = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, timeout=30)
-    if done.returncode == 0:
-        return [Finding("real time", "ok", "loops may ask for real-time priority")]
-    return [
-        Finding(
-            "real time",
-            "note",
-            "loops may not ask for real-time priority; they run without",
-            "in /etc/security/limits.conf: USER - rtprio 80 and USER - memlock unlimited",
+    """Whether loops may ask for SCHED_FIFO and for locked memory, tried in a child process each."""
+    from edgeai_core.loop.realtime import HOW_TO_GET_PRIORITY, HOW_TO_LOCK_MEMORY
+
+    wishes = {
+        "real time": ("priority=1", "real-time priority", HOW_TO_GET_PRIORITY),
+        "locked memory": ("lock_memory=True", "locked memory", HOW_TO_LOCK_MEMORY),
+    }
+    findings = []
+    for name, (wish, what, remedy) in wishes.items():
+        code = (
+            "from edgeai_core.loop.realtime import apply_realtime\n"
+            "from edgeai_core.loop.spec import Realtime\n"
+            f"raise SystemExit(bool(apply_realtime(Realtime({wish}))))"
         )
-    ]
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30)
+        if done.returncode == 0:
+            findings.append(Finding(name, "ok", f"loops may ask for {what}"))
+        else:
+            findings.append(Finding(name, "note", f"loops may not ask for {what}; they run without", remedy))
+    return findings
 
 
 def _power(troubles: list[str]) -> Finding:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
+from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgeai_core.alerts import lifecycle
@@ -20,6 +22,7 @@ from edgeai_core.http.auth import Principal, Who, allow
 from edgeai_core.http.problems import responses
 from edgeai_core.http.services import Parts, Services
 from edgeai_core.http.tokens import Role
+from edgeai_core.state import evidence_of
 
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
 
@@ -110,6 +113,11 @@ class AlertWithEvents(AlertBody):
     """An alert with everything that happened to it, oldest first."""
 
     events: list[EventBody]
+    recording: str | None = Field(
+        default=None,
+        description="where the recorded time around it is",
+        examples=["/v1/alerts/0d4f/recording"],
+    )
 
 
 class AlertPage(BaseModel):
@@ -257,12 +265,31 @@ async def get_alert(id: AlertId, parts: Parts) -> Response:
         if alert is None:
             return None
         events = [event.to_json() for event in journal.events(id)]
-        return encode({**alert.to_json(), "events": events})
+        kept = evidence_of(parts.state.evidence, id) is not None
+        recording = f"/v1/alerts/{id}/recording" if kept else None
+        return encode({**alert.to_json(), "events": events, "recording": recording})
 
     found = await parts.reader.do(read)
     if found is None:
         raise HTTPException(404, f"there is no alert {id}; it never was, or retention has deleted it")
     return _json(found)
+
+
+@router.get(
+    "/{id}/recording",
+    summary="The recorded time around an alert",
+    dependencies=[allow(Role.VIEWER)],
+    response_class=FileResponse,
+    responses={200: {"content": {"application/octet-stream": {}}}, **responses(401, 403, 404, 422)},
+)
+async def get_recording(id: AlertId, parts: Parts) -> FileResponse:
+    """Return what was recorded around a critical alert, as MCAP; while it goes on, as far as it has come."""
+    path = await asyncio.to_thread(evidence_of, parts.state.evidence, id)
+    if path is None:
+        raise HTTPException(
+            404, f"nothing is recorded around alert {id}: it is not critical, or it made room for others"
+        )
+    return FileResponse(path, media_type="application/octet-stream", filename=path.name)
 
 
 @router.post(

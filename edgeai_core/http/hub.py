@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,12 @@ from edgeai_core.topics.live import LiveMessage, LiveReceiver
 _MAX_TOPICS = 1000
 _MAX_WAITING = 32
 _MAX_PER_WAKE = 64
+_PICTURES = {
+    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
+    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "image/webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
+}
+"""Media types of pictures, and how their files begin."""
 
 
 class LiveHub:
@@ -133,20 +140,27 @@ class Watcher:
 
 
 def picture(message: LiveMessage) -> tuple[str, bytes] | None:
-    """Return (media type, bytes) where a topic's value is a picture: ``{"media_type": ..., "bytes": ...}``."""
+    """Return (media type, bytes) where a topic's value is a picture.
+
+    That is the bytes of a JPEG, PNG or WebP, or ``{"media_type": ..., "bytes": ...}`` with what else is to be said.
+    """
     data = message.data
+    if isinstance(data, bytes):
+        media_type = next((kind for kind, begins in _PICTURES.items() if begins.match(data)), None)
+        return None if media_type is None else (media_type, data)
     if not isinstance(data, dict) or not isinstance(data.get("bytes"), bytes):
         return None
     media_type = data.get("media_type")
-    return (media_type, data["bytes"]) if media_type in ("image/jpeg", "image/png", "image/webp") else None
+    return (media_type, data["bytes"]) if media_type in _PICTURES else None
 
 
 def as_json(message: LiveMessage) -> str:
     """Return a live value as JSON. A picture becomes its address; what is not finite becomes null."""
     data = message.data
-    if picture(message) is not None:
-        rest = {key: value for key, value in data.items() if key != "bytes"}
-        data = {**rest, "href": f"/v1/live/{message.topic}"}
+    shown = picture(message)
+    if shown is not None:
+        rest = {} if isinstance(data, bytes) else {key: each for key, each in data.items() if key != "bytes"}
+        data = {"media_type": shown[0], **rest, "href": f"/v1/live/{message.topic}"}
     document = {"topic": message.topic, "time_ns": message.time_ns, "data": data}
     try:
         return json.dumps(document, allow_nan=False, separators=(",", ":"))

@@ -12,7 +12,7 @@ from edgeai_core.decision import Decision
 from edgeai_core.errors import ConfigError, EdgeAIError
 from edgeai_core.loop.cycle import Cycle, Fault, FaultKind
 from edgeai_core.loop.degradation import DegradationLadder
-from edgeai_core.loop.realtime import CollectorPauses, collect_before_start, freeze_after_warm_up
+from edgeai_core.loop.realtime import CollectorPauses, collect_before_start, freeze_after_warm_up, lead
 from edgeai_core.loop.schedule import Schedule
 from edgeai_core.loop.snapshot import Snapshot, Stages
 from edgeai_core.loop.spec import Every, Input, LoopSpec, On, Parts, Sink
@@ -114,6 +114,7 @@ class Loop:
         self._started_ns = self._clock.now_ns()
         for reader in self._readers:
             reader.start()
+        lead(self.spec.realtime)
         try:
             if isinstance(self.spec.trigger, Every):
                 self._run_by_clock(self.spec.trigger, pauses)

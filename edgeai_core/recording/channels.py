@@ -10,8 +10,8 @@ from edgeai_core.app import load_app
 from edgeai_core.errors import EdgeAIError
 from edgeai_core.recording import foxglove
 from edgeai_core.recording.file import EXACT_TOPIC, Entry, shown_entry
-from edgeai_core.recording.foxglove import Encoder, Shown
 from edgeai_core.recording.record import Arrived, Began, Decided, Missing, Record, build
+from edgeai_core.recording.shown import Encoder, Shown
 
 log = logging.getLogger("edgeai.recording")
 

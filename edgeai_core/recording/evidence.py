@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,21 +12,12 @@ from pathlib import Path
 
 from edgeai_core.errors import InputError
 from edgeai_core.recording.file import Entry, RecordingFile
+from edgeai_core.state import evidence_path
 
 log = logging.getLogger("edgeai.recording")
 
 _SECOND_NS = 1_000_000_000
-_ALERT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _MOST_OPEN = 4
-SUFFIX = ".mcap"
-
-
-def evidence_of(folder: Path, alert_id: str) -> Path | None:
-    """Return the file with the minutes around an alert, where there is one."""
-    if not _ALERT_ID.match(alert_id):
-        return None
-    path = folder / f"{alert_id}{SUFFIX}"
-    return path if path.is_file() else None
 
 
 @dataclass(frozen=True)
@@ -78,9 +68,9 @@ class EvidenceRing:
 
         ``heads`` say of every loop which run what follows is of. None where nothing could be written.
         """
-        if not _ALERT_ID.match(alert_id):
+        path = evidence_path(self._folder, alert_id)
+        if path is None:
             return None
-        path = self._folder / f"{alert_id}{SUFFIX}"
         until_ns = at_ns + int(self.limits.after_s * _SECOND_NS)
         if self._open:
             current = self._open[-1]
@@ -124,7 +114,7 @@ class EvidenceRing:
         """Delete the oldest files until a new one of the usual size fits the limit on the disk."""
         files: list[tuple[float, int, int, Path]] = []
         with contextlib.suppress(OSError):
-            for path in self._folder.glob(f"*{SUFFIX}"):
+            for path in self._folder.glob("*.mcap"):
                 status = path.stat()
                 files.append((status.st_mtime, status.st_ino, status.st_size, path))
         total = sum({inode: size for _, inode, size, _ in files}.values())

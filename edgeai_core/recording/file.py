@@ -22,7 +22,8 @@ from mcap.writer import CompressionType, Writer
 from edgeai_core.alerts import walltime
 from edgeai_core.clock import boot_id
 from edgeai_core.errors import InputError
-from edgeai_core.recording.foxglove import Shown, schema_json
+from edgeai_core.recording.foxglove import schema_json
+from edgeai_core.recording.shown import Shown
 
 EXACT = "x-edgeai-record"
 """The message encoding of what a replay needs (see ``edgeai_core.recording.record``)."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeai_core.errors import InputError
+from edgeai_core.recording.shown import Shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,19 +33,6 @@ LEVELS = {"debug": 1, "info": 2, "low": 3, "medium": 3, "high": 5, "fault": 4}
 
 Colour = tuple[float, float, float, float]
 """Red, green, blue and opacity, 0 to 1."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One message on a channel people look at. ``lossy`` names a preview: what is shown is not what was recorded."""
-
-    schema: str
-    message: Mapping[str, Any]
-    lossy: bool = False
-
-
-Encoder = Callable[[Any, int], Mapping[str, Shown]]
-"""From a value and its time (nanoseconds since 1970) to messages, by the name that is added to the channel's."""
 
 
 @dataclass(frozen=True)

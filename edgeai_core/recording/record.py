@@ -140,10 +140,11 @@ def to_buffers(record: Record) -> list[Any]:
     return buffers
 
 
-def from_bytes(data: bytes | memoryview) -> Record:
+def from_bytes(data: bytes | memoryview, *, aligned: bool = True) -> Record:
     """Decode what ``to_buffers`` made, joined. Raises InputError.
 
-    Arrays lie on boundaries of 64 bytes, as fresh ones do: how sums are rounded may depend on it.
+    ``aligned``: arrays are copied to boundaries of 64 bytes, where fresh ones lie too: how sums are rounded may
+    depend on it. Else they are views of ``data``.
     """
     view = memoryview(data).toreadonly()
     if len(view) < HEAD.size:
@@ -152,7 +153,7 @@ def from_bytes(data: bytes | memoryview) -> Record:
     if len(view) != HEAD.size + message_bytes + array_bytes:
         raise InputError("a record is cut short")
     at = HEAD.size + message_bytes
-    parts = decode_apart(view[HEAD.size : at], _aligned(view[at:]) if array_bytes else view[at:])
+    parts = decode_apart(view[HEAD.size : at], _aligned(view[at:]) if aligned and array_bytes else view[at:])
     if not isinstance(parts, list) or not parts or parts[0] not in _KINDS:
         raise InputError("a record of an unknown kind: the recording is of another release")
     kind = _KINDS[parts[0]]

@@ -92,6 +92,11 @@ class Recorder:
                 ends_s = ends_s or time.monotonic() + _END_WITHIN_S
                 if time.monotonic() > ends_s:
                     log.warning("a loop still records; ended without it")
+                    at_ns = time.monotonic_ns() + self._clock_ns
+                    line = "the recording ended before a loop had handed over all it had"
+                    self._write(
+                        shown_entry(LOG_TOPIC, foxglove.text(line, at_ns, "recorder", "fault"), at_ns)
+                    )
                     break
             self._tick()
         self._look_at_journal()
@@ -126,7 +131,7 @@ class Recorder:
 
     def _take(self, name: str, raw: bytes) -> None:
         try:
-            record = from_bytes(raw)
+            record = from_bytes(raw, aligned=False)
             if isinstance(record, Began):
                 self._loops[name] = loop = LoopChannels(record, raw, self._clock_ns, self._views)
                 self._write(loop.head)
@@ -210,25 +215,26 @@ class Recorder:
 
 
 def _read_record(connection: socket.socket) -> bytes | None:
-    head = _read(connection, HEAD.size)
-    if head is None:
+    head = bytearray(HEAD.size)
+    if not _fill(connection, memoryview(head)):
         return None
     message_bytes, array_bytes = HEAD.unpack(head)
     if message_bytes + array_bytes > MAX_RECORD_BYTES:
         raise InputError(f"a record of {message_bytes + array_bytes} bytes is too large")
-    body = _read(connection, message_bytes + array_bytes)
-    return None if body is None else head + body
+    record = bytearray(HEAD.size + message_bytes + array_bytes)
+    record[: HEAD.size] = head
+    return bytes(record) if _fill(connection, memoryview(record)[HEAD.size :]) else None
 
 
-def _read(connection: socket.socket, size: int) -> bytes | None:
-    data = bytearray(size)
-    view, got = memoryview(data), 0
-    while got < size:
-        count = connection.recv_into(view[got:])
+def _fill(connection: socket.socket, room: memoryview) -> bool:
+    """Receive as much as there is room for; False where the other side is gone before."""
+    got = 0
+    while got < len(room):
+        count = connection.recv_into(room[got:])
         if count == 0:
-            return None
+            return False
         got += count
-    return bytes(data)
+    return True
 
 
 def _free(path: Path) -> Path:

@@ -107,6 +107,7 @@ class RecordingTap:
             with self._changed:
                 if connection is None:
                     if self._closing:
+                        self.dropped += len(self._queue)
                         return
                     self._changed.wait(_RETRY_S)
                     continue

@@ -133,7 +133,7 @@ def _pack(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {name: getattr(value, name) for name in _names(type(value))}
     if isinstance(value, (tuple, list)):
         return list(value)
     if isinstance(value, Mapping):
@@ -227,6 +227,8 @@ def _unpack_list(code: int, data: bytes) -> list[Any]:
 def _rebuild(value: Any, wanted: Any, depth: int) -> Any:
     if depth > _MAX_DEPTH:
         raise ValueError(f"it is nested more than {_MAX_DEPTH} deep")
+    if _is_numpy(value):
+        return value
     origin = typing.get_origin(wanted)
     arguments = typing.get_args(wanted)
     if origin in (typing.Union, types.UnionType):
@@ -267,6 +269,11 @@ def _rebuild(value: Any, wanted: Any, depth: int) -> Any:
     if wanted is tuple and isinstance(value, list):
         return tuple(value)
     return value
+
+
+@functools.lru_cache(maxsize=256)
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 @functools.lru_cache(maxsize=256)

@@ -251,3 +251,73 @@ def _runs(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
+
+
+def replayed(*arguments: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "edgeai_core.cli.main", "replay", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * DEADLINE_S)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_recorded_run_replays_to_the_same_decisions_and_another_limit_is_told(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    recording = tmp_path / "run.mcap"
+    run = start("--record", str(recording), "--evidence-s", "0")
+    run.alert("TOO_WARM")
+    assert run.end() == 0, run.said
+    code, said = replayed("coldstore", str(recording))
+    assert code == 0, said
+    assert "RAISED TOO_WARM" in said
+    assert "the replay equals the live decisions" in said.splitlines()[-1]
+    assert replayed("coldstore", str(recording)) == (code, said)
+    code, said = replayed("coldstore", str(recording), "--set", "coldstore.limit_celsius=95")
+    assert code == 1
+    assert "DIFFERS" in said
+    code, said = replayed("coldstore", str(recording), "--json")
+    assert json.loads(said.splitlines()[-1])["replay"]["equal"] is True
+
+
+def test_a_recorder_killed_by_force_takes_no_loop_along_and_leaves_a_file_that_reads(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    recording = tmp_path / "run.mcap"
+    run = start("--record", str(recording))
+    run.alert("TOO_WARM")
+    loop = run.pid("coldstore.probe")
+    until(lambda: recording.exists() and recording.stat().st_size > 2000, "something is recorded")
+    os.kill(run.pid("recorder"), signal.SIGKILL)
+    run.says("recorder started", times=2)
+    until((tmp_path / "run-2.mcap").exists, "a second file")
+    assert run.pid("coldstore.probe") == loop
+    assert run.end() == 0, run.said
+    code, said = replayed("coldstore", str(recording))
+    assert code == 0, said
+    assert "the file was cut short and read up to its last whole chunk" in said
+
+
+def test_a_critical_alert_leaves_the_time_around_it_as_evidence(start: Callable[..., Run]) -> None:
+    run = start("--evidence-s", "20")
+    alert = run.alert("TOO_WARM")
+    kept = run.state.evidence / f"{alert.id}.mcap"
+    until(kept.exists, "evidence is kept")
+    assert run.end() == 0, run.said
+    code, said = replayed("coldstore", str(kept))
+    assert code == 0, said
+    assert "the replay equals the live decisions" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--record", "x.txt"], "is an MCAP file; call it x.mcap"),
+        (["--record", "/nowhere/x.mcap"], "no folder that can be written to"),
+        (["--record-mb", "10"], "nothing is recorded"),
+    ],
+)
+def test_a_recording_that_cannot_be_made_is_refused_before_anything_runs(
+    start: Callable[..., Run], arguments: list[str], words: str
+) -> None:
+    run = start(*arguments)
+    assert run.process.wait(DEADLINE_S) == 2
+    assert words in " ".join(run.said.split())

@@ -13,6 +13,7 @@ export class AlertRow {
   #shown = "";
   #age = h("span", { class: "age" });
   #failure = h("p", { class: "failure", role: "alert" });
+  #recording = h("p", { class: "recording" });
   #facts;
   #details;
   #now_ms;
@@ -31,7 +32,8 @@ export class AlertRow {
     this.button = /** @type {HTMLButtonElement} */ (h("button", { type: "button", class: "acknowledge" }));
     this.button.addEventListener("click", () => this.acknowledge());
     this.#facts = h("dl");
-    this.#details = h("details", { class: "evidence" }, h("summary", {}, "Evidence"), this.#facts);
+    this.#details = h("details", { class: "evidence" }, h("summary", {}, "Evidence"), this.#facts, this.#recording);
+    this.#details.addEventListener("toggle", () => this.#showRecording());
   }
 
   get alert() {
@@ -102,6 +104,14 @@ export class AlertRow {
       parts.push(". Acknowledged ", at(alert.acknowledged_at), " by ", h("strong", {}, alert.acknowledged_by ?? "unknown"));
     } else if (alert.state === "cleared") parts.push(". Not acknowledged");
     return [...parts, "."];
+  }
+
+  /** Link the recorded time around the alert, where the device has kept it: it comes some seconds after the alert. */
+  async #showRecording() {
+    if (!(/** @type {HTMLDetailsElement} */ (this.#details).open)) return;
+    const answer = await fetch(`/v1/alerts/${this.#alert.id}`, { credentials: "same-origin" });
+    const href = answer.ok ? (await answer.json()).recording : null;
+    this.#recording.replaceChildren(...(href ? [h("a", { href, download: `${this.#alert.id}.mcap` }, "Recording of the time around it (MCAP)")] : []));
   }
 
   /** @param {Alert} alert */

@@ -7,6 +7,7 @@ import { mountConnection } from "./connection.js";
 import { byId, setText } from "./dom.js";
 import { Loops } from "./loops.js";
 import { Panels } from "./panels.js";
+import { mountPicture } from "./picture.js";
 import { Session, mountSignIn } from "./session.js";
 import { mountSound } from "./sound.js";
 import { Stream } from "./stream.js";
@@ -32,7 +33,12 @@ const stream = new Stream({
 const topics = new Topics(session, () => showConnection());
 const subscribe = topics.subscribe.bind(topics);
 const loops = new Loops(session, subscribe);
-const panels = new Panels(session, { subscribe, fetch: (path, options) => session.fetch(path, options), now_ms: () => clock.now_ms() });
+const panels = new Panels(session, {
+  subscribe,
+  picture: (element, topic, alt) => mountPicture(element, subscribe, topic, alt),
+  fetch: (path, options) => session.fetch(path, options),
+  now_ms: () => clock.now_ms(),
+});
 showConnection = mountConnection(stream, topics.stream, clock);
 new AlertList(alerts, session, clock);
 mountSignIn(session);

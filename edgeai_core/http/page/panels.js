@@ -7,6 +7,8 @@ import { byId, h } from "./dom.js";
  * @typedef {object} PanelApi
  * @property {(topic: string, callback: (data: any, time_ns: number) => void) => () => void} subscribe
  *   live values of `<app>.<loop>/<topic>`; returns the way to end it
+ * @property {(element: HTMLElement, topic: string, alt: string) => {image: HTMLImageElement, end: () => void}} picture
+ *   an image that follows a live topic of pictures
  * @property {(path: string, options?: RequestInit) => Promise<Response>} fetch in the name of who is signed in
  * @property {() => number} now_ms the device's wall clock
  */

@@ -38,6 +38,7 @@ ROUTES: dict[tuple[str, str], set[Any]] = {
     ("GET", "/v1/alerts/stream"): VIEWERS,
     ("GET", "/v1/alerts/{id}"): VIEWERS,
     ("GET", "/v1/alerts/statistics"): VIEWERS,
+    ("GET", "/v1/alerts/{id}/recording"): VIEWERS,
     ("POST", "/v1/alerts/{id}/acknowledge"): OPERATORS,
     ("POST", "/v1/alerts/{id}/silence"): OPERATORS,
     ("DELETE", "/v1/alerts/{id}/silence"): OPERATORS,

@@ -120,6 +120,18 @@ def test_one_alert_is_told_with_its_history(shared: Any, problem: Any) -> None:
         problem(client.get("/v1/alerts/a%20b"), 422)
 
 
+def test_the_time_around_an_alert_is_named_with_it_and_served_as_a_file(server: Any, problem: Any) -> None:
+    alert = server.change("VF").alert
+    with server.client("viewer") as client:
+        assert client.get(f"/v1/alerts/{alert.id}").json()["recording"] is None
+        problem(client.get(f"/v1/alerts/{alert.id}/recording"), 404)
+        (server.state.evidence / f"{alert.id}.mcap").write_bytes(b"\x89MCAP0")
+        href = client.get(f"/v1/alerts/{alert.id}").json()["recording"]
+        answer = client.get(href)
+    assert answer.content == b"\x89MCAP0"
+    assert f'filename="{alert.id}.mcap"' in answer.headers["content-disposition"]
+
+
 def test_acknowledging_again_answers_with_the_first(shared: Any, problem: Any) -> None:
     alert = shared.change("VF", "again").alert
     with shared.client("operator", "anna") as anna, shared.client("operator", "ben") as ben:

@@ -87,6 +87,17 @@ def test_a_picture_is_served_as_one_and_named_in_the_stream(server: Any, publish
     assert odd.headers["content-type"] == "application/json"
 
 
+def test_a_value_that_is_a_jpeg_s_bytes_is_served_as_a_picture(server: Any, publisher: LivePublisher) -> None:
+    image = b"\xff\xd8\xff\xe0 and so on"
+    publisher.publish("line.camera/live", image, 7)
+    with server.client("viewer") as client:
+        shown = until_latest(client, "line.camera/live")
+        with server.events(client, "/v1/live/stream?topics=line.camera/live") as events:
+            told = next(events).data["data"]
+    assert (shown.content, shown.headers["content-type"]) == (image, "image/jpeg")
+    assert told == {"media_type": "image/jpeg", "href": "/v1/live/line.camera/live"}
+
+
 def test_a_topic_on_which_nothing_came_is_not_found(shared: Any, problem: Any) -> None:
     with shared.client("viewer") as client:
         problem(client.get("/v1/live/no.loop/topic"), 404)

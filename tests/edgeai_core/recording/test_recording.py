@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,22 +23,25 @@ from edgeai_core.alerts.journal import Journal
 from edgeai_core.alerts.lifecycle import Change
 from edgeai_core.alerts.walltime import now
 from edgeai_core.app import App
-from edgeai_core.clock import Clock, MonotonicClock
+from edgeai_core.clock import Clock, MonotonicClock, VirtualClock
 from edgeai_core.decision import Condition, Decision, Priority
 from edgeai_core.errors import EndOfStream, InputError
 from edgeai_core.loop.cycle import Fault
 from edgeai_core.loop.loop import Loop
 from edgeai_core.loop.snapshot import Snapshot
-from edgeai_core.loop.spec import Input, LoopSpec, On, Parts
+from edgeai_core.loop.spec import Every, Input, LoopSpec, On, Parts, Stream
 from edgeai_core.recording import channels, foxglove
-from edgeai_core.recording.evidence import EvidenceLimits, EvidenceRing, evidence_of
+from edgeai_core.recording.evidence import EvidenceLimits, EvidenceRing
 from edgeai_core.recording.file import EXACT_TOPIC, Entry, ReadState, RecordingFile, read_entries
 from edgeai_core.recording.record import Arrived, Missing, build, from_bytes, to_buffers, type_name
 from edgeai_core.recording.recorder import Recorder
 from edgeai_core.recording.replay import Verdict, recorded_config, replay_recording
+from edgeai_core.recording.shown import Shown
+from edgeai_core.recording.source import RecordedSource
 from edgeai_core.recording.tap import RecordingTap
 from edgeai_core.sample import Reading, Sample
-from edgeai_core.state import State
+from edgeai_core.state import State, evidence_of
+from edgeai_core.topics.stream import RingSink, RingSource
 
 CAMERA = Input[CameraImage]("camera", history="new", depth=50)
 NAME = "toy.watch"
@@ -98,7 +101,7 @@ def watch(count: int = 40, limit: float = 100.0) -> LoopSpec[BrakeCommand]:
     return LoopSpec("watch", On(CAMERA), (CAMERA,), build_parts, 1.0, safe)
 
 
-def show_image(image: CameraImage, time_ns: int) -> Mapping[str, foxglove.Shown]:
+def show_image(image: CameraImage, time_ns: int) -> Mapping[str, Shown]:
     return {"": foxglove.compressed_image(image.pixels, time_ns, "camera")}
 
 
@@ -213,12 +216,12 @@ def test_a_recorded_run_replays_to_the_last_bit(recorded: Path) -> None:
 
 def test_a_changed_step_is_found_and_the_first_moment_named(recorded: Path) -> None:
     verdict = Verdict()
-    steps = list(replay_recording(recorded, {NAME: watch(limit=90.0)}, verdict))
+    steps = list(replay_recording(recorded, {NAME: watch(limit=1e9)}, verdict))
     assert not verdict.equal
     first = next(step for step in steps if not step.same)
     assert verdict.first_s == first.time_s
-    assert first.cycle.decision.output.stage is BrakeStage.FULL
-    assert first.live.output["stage"] == "none"
+    assert first.cycle.decision.output.stage is BrakeStage.NONE
+    assert first.live.output["stage"] == "full"
     assert f"first at {first.time_s:.3f} s" in str(verdict)
 
 
@@ -297,6 +300,91 @@ def test_a_restart_of_a_loop_begins_its_state_anew_in_the_replay_too(state: Stat
     list(replay_recording(path, {NAME: watch(10)}, verdict))
     assert verdict.equal
     assert verdict.midway == []
+
+
+def test_loops_that_meet_over_a_stream_replay_each_by_itself(state: State, tmp_path: Path) -> None:
+    """A loop plays a camera into shared memory; another, released by it, sees and remembers every picture."""
+    topic = Input[CameraImage]("toy.sim/image", history="new", depth=50)
+
+    def play(snapshot: Snapshot) -> Decision[BrakeCommand]:
+        pixels = np.full((60, 80, 3), snapshot.number % 256, np.uint8)
+        images = (Reading(CameraImage(pixels), snapshot.now_ns, snapshot.number),)
+        return Decision(BrakeCommand(snapshot.now_ns, BrakeStage.NONE, 0.0), streams={"image": images})
+
+    def sim_parts() -> Parts[BrakeCommand]:
+        return Parts((), play, lambda snapshot, fault: play(snapshot))
+
+    def see_parts() -> Parts[BrakeCommand]:
+        total = 0
+
+        def step(snapshot: Snapshot) -> Decision[BrakeCommand]:
+            nonlocal total
+            total += sum(int(sample.data.pixels.sum()) for sample in snapshot[topic].samples)
+            return Decision(BrakeCommand(snapshot.now_ns, BrakeStage.NONE, float(total)))
+
+        source = RingSource(state.run, "toy.sim/image", CameraImage)
+        return Parts((source,), step, lambda snapshot, fault: step(snapshot))
+
+    safe = Decision(BrakeCommand(0, BrakeStage.FULL, 9.0))
+    streams = {"image": Stream(CameraImage, 20_000)}
+    specs = {
+        "toy.sim": LoopSpec("sim", Every(50), (), sim_parts, 10.0, safe, streams=streams),
+        "toy.see": LoopSpec("see", On(topic), (topic,), see_parts, 10.0, safe),
+    }
+    path = tmp_path / "run.mcap"
+    with recording(state, path), closing(RingSink(state.run, "toy", "sim", streams)) as sink:
+        loops, taps = {}, {}
+        for name, spec in specs.items():
+            taps[name] = tap = RecordingTap(state.run, "toy", spec.name, "{}")
+            loops[name] = Loop(spec, spec.build(), MonotonicClock(), sinks=[sink, tap], tap=tap)
+        threads = [threading.Thread(target=loop.run) for loop in reversed(loops.values())]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: loops["toy.see"].statistics.progress >= 20)
+        for loop in loops.values():
+            loop.stop()
+        for thread in threads:
+            thread.join()
+        for tap in taps.values():
+            tap.close()
+    verdict = Verdict()
+    seen = {step.loop for step in replay_recording(path, specs, verdict)}
+    assert seen == set(specs)
+    assert verdict.equal
+    assert any(entry.topic == "/toy.sim/image/preview" for entry in read_entries(path))
+
+
+def played(source: RecordedSource, clock: VirtualClock) -> Iterator[tuple[int, Reading[Any]]]:
+    try:
+        while True:
+            reading = source.read(1.0)
+            if reading is not None:
+                yield clock.now_ns(), reading
+    except EndOfStream:
+        return
+
+
+def test_a_recorded_input_plays_again_as_a_source_with_its_distances_in_time(recorded: Path) -> None:
+    clock = VirtualClock(5_000)
+    source = RecordedSource(recorded, NAME, "camera")
+    source.check()
+    source.open(clock)
+    readings = list(played(source, clock))
+    source.close()
+    live = [
+        r
+        for e in read_entries(recorded)
+        if isinstance(r := from_bytes(e.data) if not e.schema else None, Arrived)
+    ]
+    assert [each.sequence for _, each in readings] == list(range(1, 41))
+    assert [at - readings[0][0] for at, _ in readings] == [each.at_ns - live[0].at_ns for each in live]
+    first = readings[0][1]
+    assert first.time_ns == live[0].time_ns - live[0].at_ns + 5_000
+    np.testing.assert_array_equal(
+        first.data.pixels, np.random.default_rng(1).integers(0, 255, (60, 80, 3), np.uint8)
+    )
+    with pytest.raises(InputError, match="holds nothing of input 'lidar'"):
+        RecordedSource(recorded, NAME, "lidar").check()
 
 
 # -- limits

@@ -187,6 +187,20 @@ def test_an_alert_that_is_over_leaves_the_open_list_and_stays_readable(ward: Dev
     assert "Not acknowledged" in screen.text("#cleared-alerts .alert")
 
 
+def test_the_recording_of_the_time_around_an_alert_is_linked_from_its_evidence(
+    ward: Device, screen: Any
+) -> None:
+    ward.find({**VF, "subject": "bed-4"})
+    row = ROW.format("bed-4")
+    screen.until(row)
+    alert = ward.alert("bed-4")
+    (ward.state.evidence / f"{alert.id}.mcap").write_bytes(b"\x89MCAP0")
+    screen.evaluate(f"{row}.querySelector('details').open = true")
+    screen.until(
+        f"{row}.querySelector('.recording a')?.getAttribute('href') === '/v1/alerts/{alert.id}/recording'"
+    )
+
+
 def test_text_from_outside_is_shown_as_text_and_never_runs(ward: Device, screen: Any) -> None:
     evil = '<img src=x onerror="window.ran = 1"><script>window.ran = 1</script>'
     ward.find({**VF, "subject": evil, "title": evil, "evidence": {evil: evil}})
@@ -208,6 +222,24 @@ def test_the_strip_is_drawn_labelled_as_simulated_and_told_in_words(ward: Device
         " let inked = 0; for (let i = 3; i < data.length; i += 4) inked += data[i] > 128; return inked; })()"
     )
     screen.until(f"{drawn} > 1000")
+
+
+def test_a_panel_shows_a_live_camera(ward: Device, screen: Any) -> None:
+    screen.evaluate(
+        "(async () => {"
+        " const { mountPicture } = await import('/picture.js');"
+        " const live = new EventSource('/v1/live/stream?topics=healthcare.ecg/camera');"
+        " const subscribe = (topic, callback) => {"
+        "   live.addEventListener('live', ({ data }) => { const v = JSON.parse(data); callback(v.data, v.time_ns); });"
+        "   return () => live.close(); };"
+        " window.camera = mountPicture(document.body, subscribe, 'healthcare.ecg/camera', 'The bed');"
+        " window.seen = new Set();"
+        " camera.image.addEventListener('load', () => seen.add(camera.image.src)); })()"
+    )
+    screen.until("window.seen?.size >= 3")
+    assert screen.evaluate("camera.image.naturalWidth") == 64
+    assert screen.evaluate("camera.image.alt") == "The bed"
+    screen.evaluate("camera.end(); camera.image.remove()")
 
 
 def test_a_tile_says_how_its_loop_runs_and_what_it_decided(ward: Device, screen: Any) -> None:
