@@ -15,7 +15,7 @@ from apps.automotive.perception.camera import CameraDetector
 from apps.automotive.perception.config import PerceptionConfig
 from apps.automotive.perception.detections import CameraDetections, CameraMount, RadarMount
 from apps.automotive.perception.fuse import Fusion, FusionConfig
-from apps.automotive.perception.health import LIMITS, SensorHealth, Trouble
+from apps.automotive.perception.health import LIMITS, SensorHealth, Trouble, blind
 from apps.automotive.perception.lidar import LidarDetector
 from apps.automotive.perception.radar import RadarDetector
 from edgeai_core.runners.onnx import OnnxRunner
@@ -41,6 +41,7 @@ class Perception:
         self._odometry: deque[tuple[int, Odometry]] = deque(maxlen=_REMEMBERED)
         self._taken_ns = dict.fromkeys(sensors, -1)
         self._pictures = 0
+        self._blind = False
 
     def warm_up(self) -> None:
         """Run the detectors once on nothing: a first cycle would pay for imports and caches with its deadline."""
@@ -96,8 +97,13 @@ class Perception:
             self._fusion.push_odometry(time_ns, Odometry())
         health = self.health["camera"]
         if number % _QUALITY_EVERY == 0:
-            health.note_quality(picture_quality(image.pixels))
+            quality = picture_quality(image.pixels)
+            health.note_quality(quality)
+            self._blind = blind(quality)
         self.picture = image
+        if self._blind:
+            self.boxes = None  # what a network sees in the dark is not there
+            return
         if not detect(number):
             return
         self.boxes = self._camera.detect(image.pixels)
