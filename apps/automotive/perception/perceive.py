@@ -23,6 +23,7 @@ from edgeai_core.sample import Sample
 from edgeai_core.vision.quality import picture_quality
 
 _QUALITY_EVERY = 6  # pictures: a lens is not covered for a single one
+_EDGE = 0.006  # of a picture's width
 _REMEMBERED = 100  # readings of odometry: a second of them
 
 
@@ -107,7 +108,7 @@ class Perception:
         if not detect(number):
             return
         self.boxes = self._camera.detect(image.pixels)
-        self._fusion.push_camera(time_ns, self.boxes)
+        self._fusion.push_camera(time_ns, _whole(self.boxes, image.pixels.shape[1]))
 
     def _ego_at(self, time_ns: int) -> Odometry:
         """Return the odometry measured nearest to a moment."""
@@ -135,6 +136,13 @@ def radar_mount(config: PerceptionConfig) -> RadarMount:
     """Return how the radar is mounted."""
     radar = config.radar
     return RadarMount((radar.x_m, radar.y_m), radar.yaw_rad, radar.field_of_view_rad, radar.max_range_m)
+
+
+def _whole(boxes: CameraDetections, width_px: int) -> CameraDetections:
+    """Leave out boxes that the picture's left or right edge cuts: their middle and size are not the object's."""
+    edge_px = _EDGE * width_px
+    inside = (boxes.box_px[:, 0] > edge_px) & (boxes.box_px[:, 2] < width_px - 1 - edge_px)
+    return CameraDetections(boxes.box_px[inside], boxes.kind[inside], boxes.score[inside])
 
 
 def _sound(odometry: Odometry) -> bool:
