@@ -165,13 +165,13 @@ def draw(perception: Perception, time_ns: int, cloud: PointCloud, path: Path) ->
     """Draw the picture with its boxes, and under it points and tracks seen from above: 14 pixels a metre."""
     assert perception.picture is not None
     raw = np.frombuffer(camera_picture(perception.picture, perception.boxes), dtype=np.uint8)
-    camera = cv2.imdecode(raw, cv2.IMREAD_COLOR)
+    camera = np.asarray(cv2.imdecode(raw, cv2.IMREAD_COLOR), dtype=np.uint8)
     width, depth_m, scale = camera.shape[1], 45, 14
     above = np.full((depth_m * scale, width, 3), 24, dtype=np.uint8)
 
     def place(xy_m: np.ndarray) -> np.ndarray:
         pixels = np.stack([width / 2 - xy_m[:, 1] * scale, above.shape[0] - xy_m[:, 0] * scale], axis=1)
-        return np.rint(pixels).astype(np.int32)
+        return np.asarray(np.rint(pixels), dtype=np.int32)
 
     points = place(cloud.xyz_m[cloud.xyz_m[:, 2] > 0.3].astype(float))
     inside = ((points >= 0) & (points < [width, above.shape[0]])).all(axis=1)

@@ -20,7 +20,8 @@ class LidarSettings:
 
     Points up to ``ground_m`` above the estimated ground belong to it; those above ``ceiling_m`` pass overhead.
     ``gap_m``: points nearer than this belong together. Boxes longer or wider than ``longest_m`` and ``widest_m``
-    are walls and hedges. ``ego_m`` (rear, front, half width) is the car itself.
+    are walls and hedges. ``ego_m`` (rear, front, half width) is the car itself,
+    ``position_m`` (x, y) where the lidar sits.
     """
 
     ahead_m: float = 80.0
@@ -34,8 +35,10 @@ class LidarSettings:
     longest_m: float = 16.0
     widest_m: float = 4.0
     ego_m: tuple[float, float, float] = (-1.3, 4.2, 1.1)
+    position_m: tuple[float, float] = (1.0, 0.0)
 
 
+_CAR_TOP_M = 1.65  # a rider sits higher, and his bicycle's side is as long as a car is wide
 _GROUND_CELL_M = 2.0
 _STEEPEST = 0.12  # metres of ground a metre of way: 12 %, as steep as roads are built
 _REACH = (((0.0, 25.0), (2, 2)), ((25.0, np.inf), (3, 2)))
@@ -67,7 +70,7 @@ class LidarDetector:
             return no_boxes()
         points = points[np.repeat(large, counts)]
         counts = counts[large]
-        return self._plausible(rectangles(points, counts))
+        return completed(self._plausible(rectangles(points, counts)), self.settings.position_m)
 
     def obstacles(self, cloud: PointCloud) -> Points:
         """Return the points (n, 3) that stand on the ground and are near enough to matter."""
@@ -160,6 +163,37 @@ def rectangles(points: Points, counts: NDArray[np.intp]) -> LidarBoxes:
         yaw.astype(np.float64),
         counts.astype(np.int64),
     )
+
+
+def completed(boxes: LidarBoxes, position_m: tuple[float, float]) -> LidarBoxes:
+    """Return boxes in which a car or truck of which one side is seen has its other side too.
+
+    A laser sees the rear of the car ahead, and the more of its roof the nearer it is: the middle of what is seen
+    lies two metres before the car's own, and wanders. So a side as wide as a car, no higher than one, gets a car's
+    length behind it, and a side as long as a car a car's width; likewise trucks. What is seen stays where it is.
+    """
+    along = np.stack([np.cos(boxes.yaw_rad), np.sin(boxes.yaw_rad)], axis=1)
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    sight = boxes.centre_m[:, :2] - position_m
+    deep = np.abs((sight * along).sum(axis=1)) >= np.abs((sight * across).sum(axis=1))
+    axis = np.where(deep[:, None], along, across)
+    depth = np.where(deep, boxes.size_m[:, 0], boxes.size_m[:, 1])
+    face = np.where(deep, boxes.size_m[:, 1], boxes.size_m[:, 0])
+    top = boxes.centre_m[:, 2] + boxes.size_m[:, 2] / 2
+    car = (boxes.size_m[:, 2] > 0.7) & (top < _CAR_TOP_M)
+    full = depth.copy()
+    for seen, low, high, least in (
+        (car, 1.4, 2.2, 4.4), (car, 3.4, 5.4, 1.8), (top > 2.2, 2.1, 2.8, 6.5), (top > 2.2, 6.0, 14.0, 2.4),
+    ):  # fmt: skip
+        full = np.where(seen & (face > low) & (face < high), np.maximum(depth, least), full)
+    away = np.sign((sight * axis).sum(axis=1))[:, None] * axis
+    centre = boxes.centre_m.copy()
+    centre[:, :2] += away * ((full - depth) / 2)[:, None]
+    length, width = np.maximum(full, face), np.minimum(full, face)
+    ahead = np.where((full >= face)[:, None], axis, np.stack([-axis[:, 1], axis[:, 0]], axis=1))
+    yaw = np.where(full > depth, np.arctan2(ahead[:, 1], ahead[:, 0]), boxes.yaw_rad)
+    yaw = (yaw + np.pi / 2) % np.pi - np.pi / 2
+    return LidarBoxes(centre, np.stack([length, width, boxes.size_m[:, 2]], axis=1), yaw, boxes.points)
 
 
 def _closest(xy: Points, starts: NDArray[np.intp], counts: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -15,7 +15,7 @@ from apps.automotive.perception.camera import CameraDetector
 from apps.automotive.perception.config import PerceptionConfig
 from apps.automotive.perception.detections import CameraDetections, CameraMount, RadarMount
 from apps.automotive.perception.fuse import Fusion, FusionConfig
-from apps.automotive.perception.health import LIMITS, SensorHealth, Trouble
+from apps.automotive.perception.health import LIMITS, SensorHealth, Trouble, blind
 from apps.automotive.perception.lidar import LidarDetector
 from apps.automotive.perception.radar import RadarDetector
 from edgeai_core.runners.onnx import OnnxRunner
@@ -23,6 +23,7 @@ from edgeai_core.sample import Sample
 from edgeai_core.vision.quality import picture_quality
 
 _QUALITY_EVERY = 6  # pictures: a lens is not covered for a single one
+_EDGE = 0.006  # of a picture's width
 _REMEMBERED = 100  # readings of odometry: a second of them
 
 
@@ -41,6 +42,7 @@ class Perception:
         self._odometry: deque[tuple[int, Odometry]] = deque(maxlen=_REMEMBERED)
         self._taken_ns = dict.fromkeys(sensors, -1)
         self._pictures = 0
+        self._blind = False
 
     def warm_up(self) -> None:
         """Run the detectors once on nothing: a first cycle would pay for imports and caches with its deadline."""
@@ -96,12 +98,17 @@ class Perception:
             self._fusion.push_odometry(time_ns, Odometry())
         health = self.health["camera"]
         if number % _QUALITY_EVERY == 0:
-            health.note_quality(picture_quality(image.pixels))
+            quality = picture_quality(image.pixels)
+            health.note_quality(quality)
+            self._blind = blind(quality)
         self.picture = image
+        if self._blind:
+            self.boxes = None  # what a network sees in the dark is not there
+            return
         if not detect(number):
             return
         self.boxes = self._camera.detect(image.pixels)
-        self._fusion.push_camera(time_ns, self.boxes)
+        self._fusion.push_camera(time_ns, _whole(self.boxes, image.pixels.shape[1]))
 
     def _ego_at(self, time_ns: int) -> Odometry:
         """Return the odometry measured nearest to a moment."""
@@ -129,6 +136,13 @@ def radar_mount(config: PerceptionConfig) -> RadarMount:
     """Return how the radar is mounted."""
     radar = config.radar
     return RadarMount((radar.x_m, radar.y_m), radar.yaw_rad, radar.field_of_view_rad, radar.max_range_m)
+
+
+def _whole(boxes: CameraDetections, width_px: int) -> CameraDetections:
+    """Leave out boxes that the picture's left or right edge cuts: their middle and size are not the object's."""
+    edge_px = _EDGE * width_px
+    inside = (boxes.box_px[:, 0] > edge_px) & (boxes.box_px[:, 2] < width_px - 1 - edge_px)
+    return CameraDetections(boxes.box_px[inside], boxes.kind[inside], boxes.score[inside])
 
 
 def _sound(odometry: Odometry) -> bool:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from apps.automotive.messages import ObjectKind, PointCloud
-from apps.automotive.perception.lidar import LidarDetector, rectangles
+from apps.automotive.perception.detections import LidarBoxes
+from apps.automotive.perception.lidar import LidarDetector, completed, rectangles
 from apps.automotive.simulation.lidar import Lidar
 
 
@@ -89,3 +90,26 @@ def test_a_rectangle_is_found_at_any_angle(yaw: float) -> None:
     assert abs((box.yaw_rad[0] - yaw + np.pi / 2) % np.pi - np.pi / 2) < 0.06
     np.testing.assert_allclose(box.size_m[0, :2], [4.0, 1.6], atol=0.15)
     np.testing.assert_allclose(box.centre_m[0, :2], [20, 3], atol=0.1)
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.6, np.pi / 2, -0.9])
+def test_the_rear_of_a_car_becomes_a_whole_car_behind_it_and_what_was_seen_stays(yaw: float) -> None:
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    rear = np.array([cos, sin]) * 20.0 + [1.0, 0.0]
+    across = np.array([-sin, cos])
+    xy = rear + np.linspace(-0.9, 0.9, 40)[:, None] * across
+    points = np.column_stack([xy, np.linspace(0.3, 1.4, 40)]).astype(np.float32)
+    box = completed(rectangles(points, np.array([40])), (1.0, 0.0))
+    assert box.size_m[0, :2] == pytest.approx([4.4, 1.8], abs=0.1)
+    np.testing.assert_allclose(box.centre_m[0, :2], rear + np.array([cos, sin]) * 2.2, atol=0.25)
+    assert abs((box.yaw_rad[0] - yaw + np.pi / 2) % np.pi - np.pi / 2) < 0.1
+
+
+def test_a_bicycle_seen_from_its_side_and_a_person_are_left_as_they_are() -> None:
+    size = np.array([[1.75, 0.3, 1.5], [0.5, 0.4, 1.5]])
+    boxes = LidarBoxes(
+        np.array([[15.0, 0, 1.0], [15.0, 3, 1.0]]), size, np.array([np.pi / 2, 0.0]), np.array([40, 30])
+    )
+    left = completed(boxes, (1.0, 0.0))
+    np.testing.assert_array_equal(left.size_m, size)
+    np.testing.assert_array_equal(left.centre_m, boxes.centre_m)
