@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,8 @@ from apps.automotive.perception.fuse import Fusion
 from apps.automotive.perception.scenarios import SCENARIOS, Moment, Scenario, play
 from edgeai_core.errors import InputError
 
-FOLLOWING, CROSSING = SCENARIOS[0], next(each for each in SCENARIOS if each.name == "crossing")
+FOLLOWING = replace(SCENARIOS[0], seconds=4.5)
+CROSSING = next(replace(each, seconds=3.0) for each in SCENARIOS if each.name == "crossing")
 
 
 def errors_m(moments: list[Moment], from_s: float = 1.5) -> np.ndarray:
@@ -42,21 +45,14 @@ def test_tracks_keep_their_numbers_and_nothing_else_is_confirmed() -> None:
     assert moments[-1].suspects == ()
 
 
-@pytest.mark.parametrize("fault", ["shifted", "frozen"])
 @pytest.mark.parametrize("sensor", ["camera", "lidar", "radar"])
-def test_a_sensor_at_odds_with_the_others_is_named_and_does_not_lose_the_car_ahead(
-    sensor: str, fault: str
-) -> None:
-    moments = list(play(FOLLOWING, 3, faults={sensor: fault}))
+def test_a_shifted_sensor_is_named_and_the_car_ahead_is_not_lost(sensor: str) -> None:
+    moments = list(play(FOLLOWING, 3, faults={sensor: "shifted"}))
     named = [moment.suspects for moment in moments if moment.time_s > 2.5]
-    if (sensor, fault) != (
-        "camera",
-        "frozen",
-    ):  # the car ahead keeps its place in the picture: that is no fault
-        assert any(sensor in each for each in named)
-    assert all(each in ((), (sensor,)) for each in named if len(each) < 2)
+    assert named.count((sensor,)) > len(named) / 2
+    assert set(named) <= {(), (sensor,)}
     ahead = [np.hypot(*(m.position_m[m.confirmed] - m.truth[0, :2]).T).min() for m in moments if m.time_s > 2]
-    assert np.median(ahead) < 1.5
+    assert np.median(ahead) < 0.8
 
 
 def test_a_late_measurement_changes_nothing_but_when_it_was_known() -> None:

@@ -17,7 +17,7 @@ P2 = "P2: 721.5 0 609.6 44.9 0 721.5 172.9 0.2 0 0 1 0.003"
 
 
 def made(folder: Path, frames: int = 30, gap: tuple[int, int] = (12, 14)) -> Path:
-    """Two cars drive ahead, one unseen for two frames; a false box in every tenth frame; one car's label is occluded."""
+    """Two cars drive ahead, one unseen for two frames; a false box every tenth frame; one label occluded at first."""
     rng = np.random.default_rng(0)
     detections, labels = [], []
     for frame in range(frames):
