@@ -67,8 +67,13 @@ class SensorHealth:
         """Take a scan: how many tracks it should have seen, and the squared innovations of those that it did."""
         known = nis[np.isfinite(nis)]
         self._scans.append((time_s, expected, len(known), float(known.sum())))
-        while self._scans[0][0] < time_s - self.window_s:
+        while self._scans and self._scans[0][0] < time_s - self.window_s:
             self._scans.popleft()
+
+    @property
+    def known(self) -> bool:
+        """Whether it should have seen enough of late to be judged."""
+        return sum(scan[1] for scan in self._scans) >= self.least
 
     def contradicted(self) -> bool:
         """Return whether what it measured cannot be, at far beyond chance; False where too little was seen to tell."""

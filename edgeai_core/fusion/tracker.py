@@ -217,19 +217,18 @@ class Tracker:
             return nothing, nothing, nis, np.zeros(m, np.bool_)
         off = scan.sensor.observation.innovation(scan.measured[None, :], seen.measured[:, None])[..., :g]
         distance = squared_distances(off, seen.inverse)
+        near = distance <= chi_square_gate(g, scan.sensor.gate)
         false = scan.sensor.clutter_density + scan.sensor.birth_density
-        existence = np.minimum(table.existence, 1 - 1e-9)
-        there = np.log(
-            np.maximum(seen.detection * existence, 1e-12) / (1 - seen.detection * existence) / false
-        )
-        gain = (there + seen.log_peak)[:, None] - 0.5 * distance + evidence
+        there = np.log(seen.detection / (1 - seen.detection) / false) + seen.log_peak
+        gain = there[:, None] - 0.5 * distance + evidence
         if scan.classes is not None:
             gain += association.log_class_likelihood(table.classes, scan.classes)
-        beyond = distance > chi_square_gate(g, scan.sensor.gate)
-        gain[beyond] = -np.inf
-        rows, columns = association.assign(gain)
+        gain[~near] = -np.inf
+        # tracks that probably exist choose first; the others share what is left
+        likely = table.log_odds > 0
+        rows, columns = association.assign_in_turn(gain, likely)
         nis[columns] = distance[rows, columns]
-        return rows, columns, nis, np.any(~beyond & (table.log_odds > 0)[:, None], axis=0)
+        return rows, columns, nis, near[likely].any(axis=0)
 
     def _born(
         self,
@@ -286,7 +285,7 @@ class _Expected:
             sensor.detection(mean) if callable(sensor.detection) else np.full(len(mean), sensor.detection)
         )
         peak = -0.5 * (g * _LOG_2PI + kalman.log_det(s))
-        return cls(measured, kalman.inverse(s), peak, np.minimum(detection, 0.999), table.existence)
+        return cls(measured, kalman.inverse(s), peak, np.clip(detection, 1e-6, 0.999), table.existence)
 
 
 def _updated(belief: Belief, scan: Scan, rows: Indices, columns: Indices) -> Belief:

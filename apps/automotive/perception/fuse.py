@@ -27,7 +27,7 @@ from edgeai_core.fusion.history import History
 from edgeai_core.fusion.imm import ModelSet
 from edgeai_core.fusion.motion import ConstantTurn
 from edgeai_core.fusion.observation import BearingBox, Polar, Position, Shape
-from edgeai_core.fusion.tracker import Lifecycle, Scan, Sensor, Tracker, TrackTable
+from edgeai_core.fusion.tracker import Association, Lifecycle, Scan, Sensor, Tracker, TrackTable
 
 Floats = NDArray[np.float64]
 
@@ -226,14 +226,22 @@ class Fusion:
         """Return the sensors (``camera``, ``lidar``, ``radar``) whose measurements the others contradict.
 
         Where two are at odds with the tracks and the third is not, the tracks follow the third: it is the suspect.
+        Two sensors alone cannot tell which of them is wrong. What a suspect measures is not used until it agrees again.
         """
-        odd = tuple(name for name, health in self._health.items() if health.contradicted())
-        return tuple(set(self._health) - set(odd)) if len(odd) == 2 else odd if len(odd) == 1 else ()
+        odd = [name for name, health in self._health.items() if health.contradicted()]
+        if len(odd) == 2:
+            odd = [name for name, health in self._health.items() if name not in odd and health.known]
+        return tuple(odd) if len(odd) == 1 else ()
 
     def _push(self, scan: Scan) -> None:
-        went = self._history.push(scan)
+        health = self._health[scan.sensor.name]
+        table = self._history.at(scan.time_s) if scan.sensor.name in self.suspects() else None
+        if table is not None:
+            went: Association | None = self._history.tracker.update(table, scan)[1]
+        else:
+            went = self._history.push(scan)
         if went is not None:
-            self._health[scan.sensor.name].record(scan.time_s, went.expected, went.shared_nis)
+            health.record(scan.time_s, went.expected, went.shared_nis)
 
     def _time_s(self, time_ns: int) -> float:
         """Seconds since the first stamp: small numbers, so that none of a stamp's digits is lost."""
