@@ -15,6 +15,9 @@ CROSSING_MPS = 0.6
 CROSSING_WITHIN_S = 2.5
 LOWEST_BRAKING_MPS2 = 1.5
 """A deceleration smaller than this is noise of the estimate."""
+STANDS_MPS = 2.0
+AGREE_M = 3.0
+"""Two sensors mean one thing where their gaps differ by less."""
 LIDAR_BIN_M = 0.5
 LIDAR_POINTS = 4
 LIDAR_TALL_M = 0.4
@@ -116,25 +119,37 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
     ]  # fmt: skip
 
 
-def merged(radar: list[Threat], tracks: list[Threat], lidar: Threat | None) -> list[Threat]:
-    """Return all threats; the lidar's, which has no speed, takes that of the nearest one of the others.
+def merged(
+    radar: list[Threat], tracks: list[Threat], lidar: Threat | None, *, radar_alone: bool = False
+) -> list[Threat]:
+    """Return all threats, those that stand only where two sensors say so.
 
-    Where nobody else sees anything near it, it counts as standing.
+    A radar sees manhole covers, rails and bridges as things that stand: such a target counts where a track or the
+    lidar's sector has something there too, or where the radar is all that is left (``radar_alone``). The lidar's
+    threat takes the speed of what it agrees with; where nobody else sees anything near it, it counts as standing.
     """
-    threats = [*radar, *tracks]
+    others = [*tracks, *([lidar] if lidar is not None else [])]
+    believed = [
+        each
+        for each in radar
+        if abs(each.speed_mps) > STANDS_MPS or radar_alone or any(_agree(each, other) for other in others)
+    ]
+    threats = [*believed, *tracks]
     if lidar is None:
         return threats
-    fits = [each for each in threats if abs(each.gap_m - lidar.gap_m) < 2.5]
+    fits = [each for each in threats if _agree(each, lidar)]
     if not fits:
         return [*threats, lidar]
     best = min(fits, key=lambda each: abs(each.gap_m - lidar.gap_m))
-    evidence_ns = min(best.evidence_ns, lidar.evidence_ns)
-    gap = min(best.gap_m, lidar.gap_m)
     both = Threat(
-        gap, best.speed_mps, best.braking_mps2, max(best.aside_m, lidar.aside_m), best.crosses, evidence_ns,
-        f"{best.source} and lidar", best.track,
+        min(best.gap_m, lidar.gap_m), best.speed_mps, best.braking_mps2, max(best.aside_m, lidar.aside_m), best.crosses,
+        min(best.evidence_ns, lidar.evidence_ns), f"{best.source} and lidar", best.track,
     )  # fmt: skip
     return [*threats, both]
+
+
+def _agree(one: Threat, other: Threat) -> bool:
+    return abs(one.gap_m - other.gap_m) < AGREE_M
 
 
 def _noticed(braking_mps2: float) -> float:

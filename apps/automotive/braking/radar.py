@@ -14,9 +14,9 @@ MOUNT_M = 3.7
 MOST_TARGETS = 96
 BESIDE_M = 9.0
 AHEAD_M = 130.0
-GATE_M = (1.8, 1.2)
+GATE_M = (1.5, 0.7)
 """How far along and beside a detection may lie from where its target is expected; beside, more with distance."""
-GATE_AZIMUTH_RAD = 0.03
+GATE_AZIMUTH_RAD = 0.025
 GATE_MPS = 1.5
 CONFIRMED_HITS = 4
 CONFIRMED_AGE_S = 0.14
