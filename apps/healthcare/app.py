@@ -9,6 +9,7 @@ from typing import Any
 from apps.healthcare.config import HealthcareConfig
 from apps.healthcare.ecg.loop import MODEL, ecg_loop, ecg_source
 from apps.healthcare.ecg.options import EvaluateOptions, TrainOptions
+from apps.healthcare.imaging import options as imaging_options
 from edgeai_core.app import App, Panel, Progress, Task
 from edgeai_core.errors import ConfigError
 from edgeai_core.loop.spec import LoopSpec
@@ -50,6 +51,20 @@ def train_ecg(options: TrainOptions, progress: Progress) -> Mapping[str, object]
     return train(options, progress)
 
 
+def evaluate_imaging(options: imaging_options.EvaluateOptions, progress: Progress) -> object:
+    """Measure a network of the imaging loop on labelled pictures; its libraries are imported only now."""
+    from apps.healthcare.imaging.evaluate import evaluate
+
+    return evaluate(options, progress)
+
+
+def train_imaging(options: imaging_options.TrainOptions, progress: Progress) -> Mapping[str, object]:
+    """Train a network of the imaging loop (extra ``train``); its libraries are imported only now."""
+    from apps.healthcare.imaging.train import train
+
+    return train(options, progress)
+
+
 app = App(
     name="healthcare",
     summary="Bedside ECG: rhythms that need a person at once, from electrode to alert",
@@ -64,6 +79,14 @@ app = App(
             EvaluateOptions,
             train_ecg,
             TrainOptions,
+        ),
+        Task(
+            "imaging",
+            "findings on chest films, chest CT and brain MR slices, from a folder of labelled pictures",
+            evaluate_imaging,
+            imaging_options.EvaluateOptions,
+            train_imaging,
+            imaging_options.TrainOptions,
         ),
     ),
     panels=(Panel("ecg", "ECG", _PAGE / "ecg.js", ("healthcare.ecg/ecg",)),),

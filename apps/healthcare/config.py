@@ -77,9 +77,27 @@ class EcgConfig(BaseModel):
     )
 
 
+class ImagingConfig(BaseModel):
+    """The imaging loop: ``[healthcare.imaging]``."""
+
+    model_config = _STRICT
+
+    inbox: Path | None = Field(
+        default=None,
+        description="folder that is watched for studies; none: inbox/imaging in the state folder",
+    )
+    recording: Path | None = Field(
+        default=None, description="a study, or a folder of studies, played once instead of the inbox"
+    )
+    models: dict[Literal["xray", "ct", "mri"], Path] = Field(
+        default={}, description="networks of your own, by modality; else those that ship"
+    )
+
+
 class HealthcareConfig(BaseModel):
     """The configuration of the app, one table per loop."""
 
     model_config = _STRICT
 
     ecg: EcgConfig = EcgConfig()
+    imaging: ImagingConfig = ImagingConfig()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.message import Message as MimeHeaders
 
@@ -48,12 +48,20 @@ class HeadLimits:
 class BodyLimits:
     """ASGI middleware that reads a body whole, within size and time, before a route sees any of it.
 
+    ``larger`` names paths that take more, with their limits: an app's own routes for pictures, say.
     JSON must be strict (RFC 8259, and no number that is not finite), nested at most 200 deep and valid
     Unicode throughout; else the answer is 400.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, request_timeout_s: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_body_bytes: int,
+        request_timeout_s: float,
+        larger: Mapping[str, int] | None = None,
+    ) -> None:
         self._app = app
+        self._larger = larger or {}
         self._max_body_bytes = max_body_bytes
         self._request_timeout_s = request_timeout_s
 
@@ -74,7 +82,8 @@ class BodyLimits:
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         unknown = scope.get("edgeai.principal", NOBODY) is NOBODY
-        limit = min(self._max_body_bytes, MAX_BODY_BYTES_OF_NOBODY) if unknown else self._max_body_bytes
+        most = max(self._max_body_bytes, self._larger.get(scope["path"], 0))
+        limit = min(most, MAX_BODY_BYTES_OF_NOBODY) if unknown else most
         body = bytearray()
         try:
             async with asyncio.timeout(self._request_timeout_s):

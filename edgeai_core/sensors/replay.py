@@ -121,7 +121,8 @@ def replay_recorded(
     With the code that made the recording the decisions are identical.
     """
     clock = VirtualClock()
-    loop = Loop(spec, spec.build(), clock, sinks=sinks, fed=[each.source for each in spec.inputs])
+    fed = [each.source for each in spec.inputs]
+    loop = Loop(spec, spec.build(), clock, sinks=sinks, ledger=_Memory(), fed=fed)
     waiting = iter(arrivals)
     arrival = next(waiting, None)
     for moment in moments:
@@ -132,6 +133,22 @@ def replay_recorded(
         yield loop.cycle(
             moment.release_ns, forced=Forced(moment.release_ns, moment.now_ns, moment.level, moment.overran)
         )
+
+
+class _Memory:
+    """The ledger of a replay: durable items are settled as they are decided, and nothing is kept."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[tuple[str, int], int] = {}
+
+    def attempt(self, source: str, sequence: int) -> int:
+        """Count one hand-over."""
+        count = self._attempts[source, sequence] = self._attempts.get((source, sequence), 0) + 1
+        return count
+
+    def commit(self, cycle: Cycle[Any], source: str, sequence: int) -> bool:
+        """There is no journal to wait for."""
+        return True
 
 
 def _put(loop: Loop, arrival: Arrival) -> None:
@@ -152,7 +169,9 @@ class _Player:
         self.spec = spec
         self._clock = clock
         self._parts = spec.build()
-        self._loop = Loop(spec, self._parts, clock, sinks=sinks, fed=[each.source for each in spec.inputs])
+        self._loop = Loop(
+            spec, self._parts, clock, sinks=sinks, ledger=_Memory(), fed=[each.source for each in spec.inputs]
+        )
         made = {source.name for source in self._parts.sources}
         for each in spec.inputs:
             if each.source not in made and each.source.partition("/")[0] not in fed:

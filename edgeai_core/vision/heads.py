@@ -34,7 +34,8 @@ def yolox(
         raise ModelError(
             f"a YOLOX head of {len(rows)} cells, where an input of {width_px} by {height_px} has {len(cells)}"
         )
-    scores = rows[:, 4:5] * rows[:, 5:]
+    with np.errstate(invalid="ignore"):
+        scores = rows[:, 4:5] * rows[:, 5:]
     keep, best = _worth(scores, score)
     middle = (rows[keep, :2] + cells[keep]) * sizes[keep, None]
     size = np.exp(np.minimum(rows[keep, 2:4], LARGEST_LOG_SIZE)) * sizes[keep, None]
@@ -47,7 +48,8 @@ def yolov5(raw: Raw, width_px: int, height_px: int, score: float) -> Detections:
     Score = objectness * class.
     """
     rows = _rows(raw, 6, "YOLOv5")
-    scores = rows[:, 4:5] * rows[:, 5:]
+    with np.errstate(invalid="ignore"):
+        scores = rows[:, 4:5] * rows[:, 5:]
     keep, best = _worth(scores, score)
     return _detections(rows[keep, :2], rows[keep, 2:4], scores[keep, best], best)
 
@@ -73,7 +75,7 @@ def _rows(raw: Raw, least: int, head: str) -> Raw:
         raise ModelError(
             f"a {head} head of shape {raw.shape}; it must hold one picture and {least} values a box or more"
         )
-    return raw[0]
+    return np.asarray(raw[0])
 
 
 def _cells(width_px: int, height_px: int, strides: Sequence[int]) -> tuple[Raw, Raw]:
@@ -94,6 +96,7 @@ def _worth(scores: Raw, least: float) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def _detections(middle: Raw, size: Raw, score: Raw, label: NDArray[np.int64]) -> Detections:
-    box: Floats = np.concatenate([middle - size / 2, middle + size / 2], axis=1).astype(np.float64)
-    whole = np.isfinite(box).all(axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        box: Floats = np.concatenate([middle - size / 2, middle + size / 2], axis=1).astype(np.float64)
+    whole = np.isfinite(box).all(axis=1) & np.isfinite(score)
     return Detections(box[whole], score[whole].astype(np.float64), label[whole].astype(np.int64))

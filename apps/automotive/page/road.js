@@ -2,7 +2,7 @@
 
 import { BirdsEye, KINDS } from "./birds_eye.js";
 
-const SEEN = "automotive.perception/birds_eye";
+const SEEN = "automotive.perception/seen";
 const CAMERA = "automotive.perception/camera";
 const PLAN = "automotive.planning/plan";
 const BRAKE = "automotive.braking/brake";

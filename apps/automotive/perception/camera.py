@@ -76,7 +76,7 @@ class CameraDetector:
 
 def _whole(found: Detections) -> Detections:
     """Leave out what has no size once it is cut at the picture's edge."""
-    return found[(found.box_px[:, 2:] - found.box_px[:, :2] > 1.0).all(axis=1)]
+    return found[np.flatnonzero((found.box_px[:, 2:] - found.box_px[:, :2] > 1.0).all(axis=1))]
 
 
 def _riders(found: Detections) -> Detections:

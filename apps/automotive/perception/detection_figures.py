@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from apps.automotive.messages import Floats, ObjectKind
 from apps.automotive.perception.detections import CameraDetections
@@ -23,7 +24,7 @@ class _Judged:
     """The detections of one kind in one picture: ``score``, ``right``, and how many true boxes there were."""
 
     score: Floats
-    right: Floats
+    right: NDArray[np.bool_]
     truths: int
 
 
@@ -60,7 +61,7 @@ def _judge(found: CameraDetections, pictures: Pictures, at: int, kind: ObjectKin
 def _precision(judged: Sequence[_Judged], draw: np.ndarray) -> float:
     parts = [judged[at] for at in draw]
     score, right = np.concatenate([p.score for p in parts]), np.concatenate([p.right for p in parts])
-    return average_precision(score, right.astype(bool), sum(p.truths for p in parts))
+    return average_precision(score, right, sum(p.truths for p in parts))
 
 
 def _figure(values: Floats, n: int) -> Figure:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-
 from apps.automotive.messages import CameraImage, Odometry, PointCloud, RadarScan
 from edgeai_core.vision.quality import PictureQuality
 
@@ -94,11 +92,11 @@ def _fingerprint(data: object) -> int | None:
     """Return a number that differs where the data do; None for what may well repeat itself."""
     match data:
         case CameraImage():
-            return zlib.crc32(np.ascontiguousarray(data.pixels[::8, ::8]))
+            return zlib.crc32(data.pixels[::8, ::8].tobytes())
         case PointCloud():
-            return zlib.crc32(np.ascontiguousarray(data.xyz_m[::16])) if len(data.xyz_m) else None
+            return zlib.crc32(data.xyz_m[::16].tobytes()) if len(data.xyz_m) else None
         case RadarScan():
-            return zlib.crc32(np.ascontiguousarray(data.range_m)) if len(data.range_m) else None
+            return zlib.crc32(data.range_m.tobytes()) if len(data.range_m) else None
         case Odometry():
             moving = abs(data.speed_mps) > 0.3
             return hash((data.speed_mps, data.yaw_rate_radps, data.x_m)) if moving else None

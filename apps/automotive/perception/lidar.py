@@ -38,6 +38,9 @@ class LidarSettings:
 
 _GROUND_CELL_M = 2.0
 _STEEPEST = 0.12  # metres of ground a metre of way: 12 %, as steep as roads are built
+_REACH = (((0.0, 25.0), (2, 2)), ((25.0, np.inf), (3, 2)))
+"""By distance, how many cells along and across the road a point reaches: a side that is seen at a flat angle has
+its points far apart, and neighbouring lanes must not join."""
 _ANGLES = np.linspace(0.0, np.pi / 2, 30, endpoint=False)
 _FITTED_POINTS = 48  # a rectangle's angle is as well known from so many
 _NEAREST_M = 0.08  # nearer to an edge does not count for more: that is noise
@@ -51,7 +54,7 @@ class LidarDetector:
 
     def detect(self, cloud: PointCloud) -> LidarBoxes:
         """Return the boxes of a cloud in the vehicle frame. Points that are not finite are left out."""
-        points = self._obstacles(self._near(cloud.xyz_m))
+        points = self.obstacles(cloud)
         if len(points) < self.settings.least_points:
             return no_boxes()
         cluster = self._clusters(points)
@@ -66,6 +69,10 @@ class LidarDetector:
         counts = counts[large]
         return self._plausible(rectangles(points, counts))
 
+    def obstacles(self, cloud: PointCloud) -> Points:
+        """Return the points (n, 3) that stand on the ground and are near enough to matter."""
+        return self._above_ground(self._near(cloud.xyz_m))
+
     def _near(self, xyz_m: Points) -> Points:
         x, y = xyz_m[:, 0], xyz_m[:, 1]
         s, (rear, front, side) = self.settings, self.settings.ego_m
@@ -73,7 +80,7 @@ class LidarDetector:
         kept &= ~((x > rear) & (x < front) & (np.abs(y) < side)) & np.isfinite(xyz_m[:, 2])
         return xyz_m[kept]
 
-    def _obstacles(self, points: Points) -> Points:
+    def _above_ground(self, points: Points) -> Points:
         """Take the ground away: the lowest points of 2 m cells, where they fit a road's slope from their neighbours."""
         s = self.settings
         if not len(points):
@@ -87,7 +94,7 @@ class LidarDetector:
         np.minimum.at(lowest, cell, points[:, 2])
         level = self._level(lowest.reshape(rows, columns)).ravel()
         height = points[:, 2] - level[cell]
-        return points[(height > s.ground_m) & (height < s.ceiling_m)]
+        return np.asarray(points[(height > s.ground_m) & (height < s.ceiling_m)])
 
     def _level(self, lowest: Points) -> Points:
         """Return the ground's height by cell: from the ego outwards it may not rise faster than a road does."""
@@ -110,9 +117,13 @@ class LidarDetector:
         shape = (int((s.ahead_m + s.behind_m) / cell_m) + 3, int(2 * s.beside_m / cell_m) + 3)
         row = ((points[:, 0] + s.behind_m) / cell_m).astype(np.intp) + 1
         column = ((points[:, 1] + s.beside_m) / cell_m).astype(np.intp) + 1
-        taken = np.zeros(shape, dtype=np.uint8)
-        taken[row, column] = 1
-        joined = cv2.dilate(taken, np.ones((2, 2), np.uint8))
+        away = np.hypot(points[:, 0], points[:, 1])
+        joined = np.zeros(shape, dtype=np.uint8)
+        for (near_m, far_m), reach in _REACH:
+            inside = (away >= near_m) & (away < far_m)
+            taken = np.zeros(shape, dtype=np.uint8)
+            taken[row[inside], column[inside]] = 1
+            np.maximum(joined, cv2.dilate(taken, np.ones(reach, np.uint8)), out=joined)
         _, label = cv2.connectedComponents(joined, connectivity=8)
         return np.asarray(label[row, column], dtype=np.int32)
 

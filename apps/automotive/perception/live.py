@@ -54,7 +54,7 @@ class LiveView:
         if self._period_ns is None or now_ns < self._next_ns:
             return live
         self._next_ns = max(self._next_ns + self._period_ns, now_ns)
-        live["birds_eye"] = birds_eye(tracks, troubles)
+        live["seen"] = birds_eye(tracks, troubles)
         if perception.picture is not None:
             if self._drawer is None:
                 self._drawer = _Drawer()

@@ -62,7 +62,7 @@ def perception_sources(config: PerceptionConfig) -> tuple[Source[Any], ...]:
 
     Raises InputError where there is nothing to play.
     """
-    from apps.automotive.perception.kitti import KittiDrive
+    from apps.automotive.perception.kitti_drive import KittiDrive
     from apps.automotive.perception.sources import VideoSource, kitti_sources
 
     if config.source == "simulation" or config.path is None:

@@ -1,4 +1,4 @@
-"""What training is asked: apart from it, so that its flags are known without its libraries."""
+"""What the evaluation of perception is asked: apart from it, so that its flags are known without its libraries."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class TrainOptions(BaseModel):
-    """How much to render and train, and where to put the model."""
+class EvaluateOptions(BaseModel):
+    """Which recordings to track, how, and where to put the tracks."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    pictures: int = Field(9000, ge=32, le=200_000, description="simulated pictures to train on")
-    test_pictures: int = Field(600, ge=16, le=20_000, description="others, with other cameras, to measure on")
-    epochs: int = Field(5, ge=1, le=300)
-    batch: int = Field(32, ge=2, le=256)
-    learning_rate: float = Field(4e-3, gt=0, le=0.1)
-    output: Path | None = Field(None, description="folder for the model; none: the state folder, by version")
-    version: str = Field("1.0.0", pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$", description="version of the model")
-    seed: int = Field(0, ge=0, description="of pictures, weights and drawing")
-    threads: int = Field(2, ge=1, le=64, description="processor cores to use")
-    work: Path | None = Field(
-        None, description="keep pictures and training in this folder: an interrupted run goes on from there"
+    kitti: Path = Field(
+        description="folder with detections/, label_02/, calib/ and ego_poses/ (NNNN.txt each), and sequences.txt"
+    )
+    ego_poses: bool = Field(
+        False, description="use the camera's poses, so that tracks stand still on the ground"
+    )
+    results: Path | None = Field(
+        None, description="write tracks in KITTI's format there, one file per sequence"
     )

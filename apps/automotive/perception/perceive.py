@@ -113,7 +113,7 @@ class Perception:
 def camera_mount(config: PerceptionConfig) -> CameraMount:
     """Return how the camera is mounted: as configured, or as a KITTI drive's calibration says."""
     if config.source == "kitti" and config.path is not None:
-        from apps.automotive.perception.kitti import KittiDrive
+        from apps.automotive.perception.kitti_drive import KittiDrive
 
         return KittiDrive(config.path, config.rate_hz).camera_mount()
     camera = config.camera

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.automotive.messages import Floats
-from apps.automotive.simulation.camera import Camera, Look
+from apps.automotive.simulation.camera import Camera, CameraGeometry, Look
 from apps.automotive.simulation.variety import random_geometry, random_scene
 from edgeai_core.app import Progress
 from edgeai_core.vision.letterbox import letterbox
@@ -18,6 +18,9 @@ INPUT_PX = (320, 192)
 """Width and height of the detector's input."""
 
 SCENES_PER_CAMERA = 4
+OWN_CAMERA = 0.6
+"""So many of the cameras are mounted like the simulated car's own; the others anywhere, with any lens."""
+
 SMALLEST_PX = 3.0
 """A box that is lower than so many pixels of the detector's input is nobody's to find."""
 
@@ -47,7 +50,8 @@ def render_pictures(count: int, seed: int, progress: Progress, label: str = "ren
     for number in range(count):
         if camera is None or number % SCENES_PER_CAMERA == 0:
             rng = np.random.default_rng((seed, number))
-            camera = Camera(rng, random_geometry(rng), Look.random(rng))
+            own = rng.random() < OWN_CAMERA
+            camera = Camera(rng, CameraGeometry() if own else random_geometry(rng), Look.random(rng))
         image, labels = camera.render_labelled(random_scene(rng))
         pixels[number], fit = letterbox(image.pixels, width, height)
         boxes = fit.to_input(labels.box_px)

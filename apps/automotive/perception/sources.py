@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from apps.automotive.messages import CameraImage, Floats, Odometry, PointCloud
-from apps.automotive.perception.kitti import Frames, KittiDrive
+from apps.automotive.perception.kitti_drive import Frames, KittiDrive
 from edgeai_core.clock import Clock
 from edgeai_core.errors import EndOfStream, SensorError
 from edgeai_core.sample import Reading

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from apps.automotive.messages import ObjectKind
 from apps.automotive.perception.camera import CameraDetector
 from apps.automotive.perception.detection_figures import detection_figures
-from apps.automotive.perception.options import TrainOptions
 from apps.automotive.perception.pictures import INPUT_PX, Pictures, render_pictures
+from apps.automotive.perception.train_options import TrainOptions
 from edgeai_core.app import Progress
+from edgeai_core.errors import InputError
 from edgeai_core.learning.checkpoint import load_arrays, save_arrays
 from edgeai_core.learning.export import export_onnx
 from edgeai_core.learning.training import FitOptions, fit, torch_or_explain
@@ -33,6 +35,9 @@ from edgeai_core.runners.card import (
 from edgeai_core.runners.golden import GoldenVector, write_golden
 from edgeai_core.runners.onnx import OnnxRunner
 from edgeai_core.state import find_state
+
+if TYPE_CHECKING:
+    import torch
 
 TASK = "automotive.perception"
 KINDS = (ObjectKind.CAR, ObjectKind.TRUCK, ObjectKind.PEDESTRIAN, ObjectKind.CYCLIST)
@@ -65,6 +70,8 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
         lessons = Lessons(pictures, min(options.batch, options.pictures), options.seed)
         torch.manual_seed(options.seed)
         network = RoadDetector().to(memory_format=torch.channels_last)
+        if options.start is not None:
+            _start(network, options.start)
         fit(
             network,
             lessons,
@@ -153,6 +160,19 @@ def measure(model: Path, test: Pictures, progress: Progress) -> dict[str, Figure
         found.append(detector.detect(pixels))
         progress("measuring", number + 1, len(test.pixels))
     return detection_figures(found, test, KINDS)
+
+
+def _start(network: torch.nn.Module, path: Path) -> None:
+    """Give a network the best weights of a checkpoint. Raises InputError for one of another network."""
+    torch = torch_or_explain()
+    arrays, _ = load_arrays(path)
+    best = {name.removeprefix("best/"): array for name, array in arrays.items() if name.startswith("best/")}
+    try:
+        network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in best.items()})
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            f"{path}: the weights of another network; name a detector.npz of this task"
+        ) from error
 
 
 def _pictures(work: Path, count: int, seed: int, progress: Progress, label: str) -> Pictures:

@@ -28,6 +28,10 @@ class Body:
     colours: Floats
     shine: Floats
 
+    def first(self, count: int) -> Body:
+        """Return the body with its first polygons only."""
+        return Body(self.corners_m[:count], self.normals[:count], self.colours[:count], self.shine[:count])
+
 
 @dataclass(frozen=True)
 class Limbs:

@@ -16,6 +16,10 @@ from apps.automotive.simulation.scene import Road, Scene
 
 NEAR_M = 0.3
 FAR_M = 140.0
+DECOR_M = 90.0
+"""What stands beside the road is painted up to here, its details up to half of it: a window there is a pixel."""
+
+_PLAIN = 5  # the first so many polygons of a house are its walls
 _SHIFT = 4  # OpenCV draws with so many binary places of a pixel
 _LARGEST_PX = 4000.0  # far outside any picture, and inside what OpenCV's fixed point holds
 
@@ -166,9 +170,12 @@ class Camera:
         to_ground = pose @ np.linalg.inv(self.geometry.projection[:, [0, 1, 3]])
         rows = (first, self.geometry.height_px)
         bright = scenery.warped_texture(self._texture, to_ground, self.geometry.width_px, rows)
-        bright = cv2.add(cv2.multiply(bright, self._fade, scale=1 / 255), self._fade_rest)
+        cv2.multiply(bright, self._fade, dst=bright, scale=1 / 255)
+        cv2.add(bright, self._fade_rest, dst=bright)
         self._paint_shadows(bright, scene, to_pixels)
         cv2.multiply(ground, cv2.merge([bright, bright, bright]), dst=ground, scale=1 / 128)
+        if not self._hazy_rows:
+            return
         hazy = ground[: self._hazy_rows]
         hazy[:] = cv2.add(cv2.multiply(hazy, self._keep_rows, scale=1 / 255), self._haze_rows)
 
@@ -215,7 +222,7 @@ class Camera:
         ahead, left = cos * dx + sin * dy, cos * dy - sin * dx
         seen = np.flatnonzero(
             (ahead > 1.0)
-            & (ahead < FAR_M)
+            & (ahead < DECOR_M)
             & (np.abs(left) < 1.1 * self._half_width(ahead) + decor.reach_m + 3)
         )
         distances = np.concatenate([np.hypot(*middles.T), np.hypot(ahead[seen], left[seen])])
@@ -231,7 +238,10 @@ class Camera:
                 index = int(seen[at - len(visible)])
                 pose = (ahead[index], left[index], decor.yaw_rad[index] - scene.yaw_rad)
                 paint = None if silhouettes is None else (silhouettes, -1, -1)
-                self._paint(canvas, decor.bodies[index], pose, scene.yaw_rad, paint)
+                body = decor.bodies[index]
+                if isinstance(body, Body) and ahead[index] > DECOR_M / 2:
+                    body = body.first(_PLAIN)
+                self._paint(canvas, body, pose, scene.yaw_rad, paint, cv2.LINE_8)
 
     def _half_width(self, ahead_m: Floats) -> Floats:
         return ahead_m * self.geometry.width_px / 2 / self.geometry.focal_px
@@ -265,6 +275,7 @@ class Camera:
         pose: tuple[float, float, float],
         yaw_rad: float,
         labelled: tuple[_Silhouettes, int, int] | None,
+        edges: int = cv2.LINE_AA,
     ) -> None:
         """Paint one thing at a pose (x, y, yaw) in the vehicle frame."""
         x, y, turn = pose
@@ -286,7 +297,7 @@ class Camera:
                 )
             ]
             for a, b, width, colour in strokes:
-                cv2.line(canvas, a, b, colour, width, cv2.LINE_AA, _SHIFT)
+                cv2.line(canvas, a, b, colour, width, edges, _SHIFT)
             if labelled is not None:
                 labelled[0].strokes(strokes, labelled[1], labelled[2])
             return
@@ -311,7 +322,7 @@ class Camera:
                 if len(clipped) < 3:
                     continue
                 polygon = _fixed(clipped)
-            cv2.fillConvexPoly(canvas, polygon, colours[index], cv2.LINE_AA, _SHIFT)
+            cv2.fillConvexPoly(canvas, polygon, colours[index], edges, _SHIFT)
             drawn.append(polygon)
         if labelled is not None and drawn:
             labelled[0].polygons(drawn, labelled[1], labelled[2])
@@ -345,7 +356,7 @@ class Camera:
         kept = keep[: self._hazy_rows, None, None] * wide
         self._keep_rows = np.rint(255 * kept).astype(np.uint8)
         self._haze_rows = np.rint((1 - kept) * self._haze).astype(np.uint8)
-        return texture.astype(np.uint8)
+        return np.asarray(texture, dtype=np.uint8)
 
     def _falloff(self) -> NDArray[np.uint8]:
         y, x = np.mgrid[-1 : 1 : self.geometry.height_px * 1j, -1 : 1 : self.geometry.width_px * 1j]

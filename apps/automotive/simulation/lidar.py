@@ -15,13 +15,13 @@ Rays = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class LidarModel:
-    """A sensor of 32 beams: ``position_m`` in the vehicle frame, elevations from lowest to highest, steps a turn."""
+    """A sensor of 24 beams: ``position_m`` in the vehicle frame, elevations from lowest to highest, steps a turn."""
 
     position_m: tuple[float, float, float] = (1.2, 0.0, 1.85)
-    beams: int = 32
+    beams: int = 24
     lowest_rad: float = -0.40
     highest_rad: float = 0.05
-    steps: int = 900
+    steps: int = 1200
     max_range_m: float = 100.0
     range_noise_m: float = 0.02
     lost_near: float = 0.01

@@ -161,7 +161,7 @@ class Radar:
                 self.model.range_rate_resolution_mps,
             ]
         )
-        near = (np.abs(table[:, None, :3] - table[None, :, :3]) < limits).all(axis=2)
+        near = np.asarray((np.abs(table[:, None, :3] - table[None, :, :3]) < limits).all(axis=2))
         alive = np.ones(len(table), dtype=bool)
         for at in range(len(table)):
             if alive[at]:

@@ -60,4 +60,5 @@ class Scene:
     def object_velocities_mps(self) -> Floats:
         """Return the objects' velocities over ground along the axes of the vehicle frame, (objects, 2)."""
         heading = self.object_yaw_rad - self.yaw_rad
-        return self.object_speed_mps[:, None] * np.stack([np.cos(heading), np.sin(heading)], axis=1)
+        direction = np.stack([np.cos(heading), np.sin(heading)], axis=1)
+        return np.asarray(self.object_speed_mps[:, None] * direction)

@@ -20,6 +20,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.system]
 
 FOLDER = Path(__file__).parents[3] / "apps" / "automotive" / "page"
 STYLE = Path(__file__).parents[3] / "edgeai_core" / "http" / "page" / "style.css"
+HERE = np.array([100.0, 20.0])
+"""Where the ego stands in the odometry frame."""
+
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'"
 )
@@ -46,7 +49,7 @@ def tracks() -> Tracks:
         ego=Odometry(x_m=100.0, y_m=20.0, yaw_rad=0.5, speed_mps=10.0),
         id=np.array([3, 7, 9]),
         kind=np.array([ObjectKind.CAR, ObjectKind.PEDESTRIAN, ObjectKind.UNKNOWN], dtype=np.int8),
-        position_m=turned([[25.0, 0.0], [14.0, -4.0], [40.0, 6.0]]) + [100.0, 20.0],
+        position_m=turned([[25.0, 0.0], [14.0, -4.0], [40.0, 6.0]]) + HERE,
         velocity_mps=turned([[8.0, 0.0], [0.0, 1.4], [0.0, 0.0]]),
         yaw_rad=np.array([0.5, 0.5 + np.pi / 2, 0.0]),
         yaw_rate_radps=np.zeros(3),
@@ -68,7 +71,7 @@ def turned(xy_m: list[list[float]]) -> Any:
 
 def plan() -> dict[str, object]:
     along = np.linspace(0, 60, 31)
-    path = turned(np.stack([along, 0 * along], axis=1).tolist()) + [100.0, 20.0]
+    path = turned(np.stack([along, 0 * along], axis=1).tolist()) + HERE
     route = {
         "x_m": path[:, 0].tolist(),
         "y_m": path[:, 1].tolist(),
@@ -135,7 +138,7 @@ def publish(page: Any, topic: str, data: object) -> None:
 def test_the_scene_is_drawn_from_above_and_said_in_words(page: Any, address: str, tmp_path: Path) -> None:
     page.open(address)
     page.until("window.mounted === true")
-    publish(page, "automotive.perception/birds_eye", birds_eye(tracks(), {"camera": (), "lidar": ()}))
+    publish(page, "automotive.perception/seen", birds_eye(tracks(), {"camera": (), "lidar": ()}))
     publish(page, "automotive.planning/plan", plan())
     publish(page, "automotive.braking/brake", {"stage": "none", "deceleration_mps2": 0.0, "reason": ""})
     page.until("document.querySelector('.road-facts').innerText.includes('2 confirmed of 3')")
@@ -156,7 +159,7 @@ def test_the_scene_is_drawn_from_above_and_said_in_words(page: Any, address: str
 def test_a_braking_car_shows_red_and_says_why(page: Any, address: str, tmp_path: Path) -> None:
     page.open(address)
     page.until("window.mounted === true")
-    publish(page, "automotive.perception/birds_eye", birds_eye(tracks(), {"camera": ()}))
+    publish(page, "automotive.perception/seen", birds_eye(tracks(), {"camera": ()}))
     brake = {"stage": "full", "deceleration_mps2": 8.0, "reason": "time to collision 0.9 s"}
     publish(page, "automotive.braking/brake", brake)
     page.until("document.querySelector('.road-brake').dataset.stage === 'full'")
@@ -170,7 +173,7 @@ def test_the_panel_fits_a_narrow_screen_in_the_dark(page: Any, address: str, tmp
     page.prefer(prefers_color_scheme="dark")
     page.open(address)
     page.until("window.mounted === true")
-    publish(page, "automotive.perception/birds_eye", birds_eye(tracks(), {"camera": ()}))
+    publish(page, "automotive.perception/seen", birds_eye(tracks(), {"camera": ()}))
     page.until("document.querySelector('.road-facts').innerText.includes('confirmed')")
     assert page.evaluate("document.documentElement.scrollWidth <= 380")
     page.picture(tmp_path / "road_narrow.png")

@@ -1,0 +1,1 @@
+"""Imaging triage: films and slices that come when they come, of which none may be lost."""
