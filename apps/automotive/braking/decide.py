@@ -25,7 +25,7 @@ class Code(StrEnum):
 RULES: Mapping[str, Rule] = {
     Code.COLLISION_WARNING: Rule(raise_after_s=0.1, clear_after_s=1.0),
     Code.EMERGENCY_BRAKING: Rule(clear_after_s=2.0, latched=True),
-    Code.BRAKE_BLIND: Rule(clear_after_s=1.0),
+    Code.BRAKE_BLIND: Rule(raise_after_s=0.2, clear_after_s=1.0),
     Code.SENSOR_LOST: Rule(raise_after_s=0.3, clear_after_s=1.0),
 }
 
