@@ -140,12 +140,7 @@ class Planner:
         contacts = level(speeds.s_m, speeds.speed_mps, futures, vehicle)
         hits = beside(contacts, moves, futures, vehicle)
         collides = contacts.reduce(hits, count, np.logical_or).astype(bool)
-        speed_at = np.abs(
-            speeds.speed_mps[contacts.profile, contacts.time]
-            - futures.speed_mps[contacts.time, contacts.obstacle]
-        )
-        early = 1.0 + (TIMES_S[-1] - TIMES_S[contacts.time])
-        harm = contacts.reduce(hits * (speed_at**2 * 0.1 + early)[None], count, np.add).astype(np.float64)
+        harm = _harm(contacts, hits, speeds, futures)
         exposure = self._exposure(now, obstacles, speeds, lateral)
         costs = self._costs(now, futures, speeds, lateral, moves, contacts)
         costs["exposure"] = WEIGHTS["exposure"] * exposure
@@ -288,6 +283,19 @@ class Planner:
             safe_stop=stop,
         )
         return Planned(plan, choice.tier, choice, plan.candidates)
+
+
+def _harm(
+    contacts: Contacts, hits: NDArray[np.bool_], speeds: Profiles, futures: predict.Futures
+) -> NDArray[np.float64]:
+    """Return the square of how fast each pair runs into what it first meets, less a little the later, (sides, speeds)."""
+    count = len(speeds.s_m)
+    i, t, o = contacts.profile, contacts.time, contacts.obstacle
+    early = (len(TIMES_S) - t).astype(np.float32)
+    first = contacts.reduce(np.where(hits, early[None], np.float32(0.0)), count, np.maximum)
+    meets = hits & (first[:, i] == early[None])
+    closing = (speeds.speed_mps[i, t] - futures.speed_mps[t, o]) ** 2
+    return contacts.reduce(meets * closing[None], count, np.maximum).astype(np.float64) + 0.1 * first
 
 
 def _manoeuvre(kind: str, lane: int, now: Situation) -> str:
