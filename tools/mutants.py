@@ -53,9 +53,16 @@ SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And, ast.USub: ast.UAdd,
 }  # fmt: skip
+
+
 def mutants(tree: ast.Module) -> Iterator[tuple[str, ast.Module]]:
     """Yield (what was changed, the changed tree), one change each; docstrings and annotations are left alone."""
-    skipped = {id(part) for node in ast.walk(tree) if isinstance(node, ast.AnnAssign) for part in ast.walk(node.annotation)}
+    skipped = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign)
+        for part in ast.walk(node.annotation)
+    }
     for index, node in enumerate(ast.walk(tree)):
         if id(node) in skipped:
             continue
@@ -69,12 +76,14 @@ def mutants(tree: ast.Module) -> Iterator[tuple[str, ast.Module]]:
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], None]]]:
-    if isinstance(node, ast.BinOp | ast.AugAssign | ast.UnaryOp) and type(node.op) in SWAPS:
+    if (isinstance(node, ast.BinOp | ast.AugAssign | ast.UnaryOp) and type(node.op) in SWAPS) or isinstance(
+        node, ast.BoolOp
+    ):
         new = SWAPS[type(node.op)]
-        yield f"{ast.unparse(node)}: {type(node.op).__name__} -> {new.__name__}", lambda n: setattr(n, "op", new())
-    elif isinstance(node, ast.BoolOp):
-        new = SWAPS[type(node.op)]
-        yield f"{ast.unparse(node)}: {type(node.op).__name__} -> {new.__name__}", lambda n: setattr(n, "op", new())
+        yield (
+            f"{ast.unparse(node)}: {type(node.op).__name__} -> {new.__name__}",
+            lambda n: setattr(n, "op", new()),
+        )
     elif isinstance(node, ast.Compare):
         for i, operator in enumerate(node.ops):
             if type(operator) in SWAPS:
@@ -83,13 +92,20 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], None]]]:
                     f"{ast.unparse(node)}: {type(operator).__name__} -> {new.__name__}",
                     lambda n, i=i, new=new: n.ops.__setitem__(i, new()),
                 )
-    elif isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+    elif (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, int | float)
+        and not isinstance(node.value, bool)
+    ):
         if node.value == node.value:
             yield f"{node.value} -> {node.value + 1}", lambda n: setattr(n, "value", n.value + 1)
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield f"{node.value} -> {not node.value}", lambda n: setattr(n, "value", not n.value)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        yield f"{ast.unparse(node)}: not dropped", lambda n: setattr(n, "operand", ast.UnaryOp(ast.Not(), n.operand))
+        yield (
+            f"{ast.unparse(node)}: not dropped",
+            lambda n: setattr(n, "operand", ast.UnaryOp(ast.Not(), n.operand)),
+        )
     elif isinstance(node, ast.If | ast.IfExp | ast.While):
         for value in (True, False):
             yield (
@@ -125,7 +141,7 @@ def killed(job: tuple[str, str, str]) -> bool:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
     try:
-        plain = ["-x", "-q", "--noconftest", "-p", "no:cacheprovider", "-p", "no:terminal"]
+        plain = ["-x", "-q", "--noconftest", "-p", "no:cacheprovider"]
         return pytest.main([*plain, str(ROOT / tests)]) != pytest.ExitCode.OK
     except TimeoutError:
         return True

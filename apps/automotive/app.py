@@ -74,7 +74,9 @@ app = App(
             TrainOptions,
         ),
         Task("planning", "seeded scenarios, each driven to its end", evaluate_planning, PlanningOptions),
-        Task("braking", "tables of approaches, and hours of benign traffic", evaluate_braking, BrakingOptions),
+        Task(
+            "braking", "tables of approaches, and hours of benign traffic", evaluate_braking, BrakingOptions
+        ),
     ),
     models=(SHIPPED.with_suffix(".card.toml"),),
     panels=(

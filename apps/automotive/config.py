@@ -58,7 +58,9 @@ class BrakingConfig(BaseModel):
     model_config = _STRICT
 
     limits: Limits = Limits()
-    spin_s: float = Field(0.0, ge=0, le=0.001, description="spin so long before a release instead of sleeping")
+    spin_s: float = Field(
+        0.0, ge=0, le=0.001, description="spin so long before a release instead of sleeping"
+    )
     cores: tuple[int, ...] = ()
     priority: int | None = Field(None, ge=1, le=99, description="SCHED_FIFO, where the machine allows it")
 

@@ -51,7 +51,11 @@ class Brake:
         """Take in the lidar's sector ahead."""
         if self._lidar is not None and time_ns <= self._lidar[0]:
             return
-        same = self._lidar is not None and len(cloud.xyz_m) > 0 and np.array_equal(self._lidar[1].xyz_m, cloud.xyz_m)
+        same = (
+            self._lidar is not None
+            and len(cloud.xyz_m) > 0
+            and np.array_equal(self._lidar[1].xyz_m, cloud.xyz_m)
+        )
         self._lidar_same = self._lidar_same + 1 if same else 0
         self._lidar = (time_ns, cloud)
 

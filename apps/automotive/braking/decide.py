@@ -67,7 +67,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         if not 0 < self.release_mps2 < self.partial_from_mps2 <= self.full_from_mps2 < self.own_braking_mps2:
-            raise ValueError("0 < release_mps2 < partial_from_mps2 <= full_from_mps2 < own_braking_mps2 must hold")
+            raise ValueError(
+                "0 < release_mps2 < partial_from_mps2 <= full_from_mps2 < own_braking_mps2 must hold"
+            )
         if not 0 < self.partial_mps2 <= self.full_mps2:
             raise ValueError("0 < partial_mps2 <= full_mps2 must hold")
         if min(self.response_s, self.margin_m, self.warning_s, self.steer_mps2) <= 0:
@@ -175,7 +177,9 @@ def judge(speed_mps: float, threat: Threat, limits: Limits, *, braking: bool) ->
         return Verdict(2, deceleration, "braking until it is over", time_s, threat)
     if required >= limits.partial_from_mps2 and not waits:
         return Verdict(2, limits.partial_mps2, "required deceleration", time_s, threat)
-    unsafe = speed_mps > threat.speed_mps and threat.gap_m < safe_distance(speed_mps, threat.speed_mps, limits)
+    unsafe = speed_mps > threat.speed_mps and threat.gap_m < safe_distance(
+        speed_mps, threat.speed_mps, limits
+    )
     if time_s < limits.warning_s and unsafe:
         return Verdict(1, 0.0, "closer than the safe distance, and closing", time_s, threat)
     return Verdict(0, 0.0, "", time_s, threat)
@@ -201,21 +205,35 @@ def blind(limits: Limits) -> Verdict:
 def conditions(verdict: Verdict, lost: Iterable[str], vehicle: str) -> tuple[Condition, ...]:
     """Return what holds: the stage that is reached, and the sensors that are missing."""
     found = [
-        Condition(Code.SENSOR_LOST, f"{vehicle}/{sensor}", Priority.MEDIUM, TITLES[Code.SENSOR_LOST], {"sensor": sensor})
+        Condition(
+            Code.SENSOR_LOST,
+            f"{vehicle}/{sensor}",
+            Priority.MEDIUM,
+            TITLES[Code.SENSOR_LOST],
+            {"sensor": sensor},
+        )
         for sensor in lost
     ]
     if verdict.stage == 0:
         return tuple(found)
-    evidence: dict[str, object] = {"reason": verdict.reason, "deceleration_mps2": round(verdict.deceleration_mps2, 1)}
+    evidence: dict[str, object] = {
+        "reason": verdict.reason,
+        "deceleration_mps2": round(verdict.deceleration_mps2, 1),
+    }
     if verdict.threat is None:
-        return (*found, Condition(Code.BRAKE_BLIND, vehicle, Priority.HIGH, TITLES[Code.BRAKE_BLIND], evidence))
+        return (
+            *found,
+            Condition(Code.BRAKE_BLIND, vehicle, Priority.HIGH, TITLES[Code.BRAKE_BLIND], evidence),
+        )
     evidence |= {
         "time_to_collision_s": round(min(verdict.time_to_collision_s, 99.0), 2),
         "gap_m": round(verdict.threat.gap_m, 1),
         "source": verdict.threat.source,
     }
     code, priority = (
-        (Code.COLLISION_WARNING, Priority.MEDIUM) if verdict.stage == 1 else (Code.EMERGENCY_BRAKING, Priority.HIGH)
+        (Code.COLLISION_WARNING, Priority.MEDIUM)
+        if verdict.stage == 1
+        else (Code.EMERGENCY_BRAKING, Priority.HIGH)
     )
     return (*found, Condition(code, vehicle, priority, TITLES[code], evidence))
 

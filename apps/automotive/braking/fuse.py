@@ -61,7 +61,9 @@ def lidar_threat(cloud: PointCloud, path: Corridor, time_ns: int) -> Threat | No
     if not len(xyz):
         return None
     along, beside = path.to_path(xyz[:, 0], xyz[:, 1])
-    inside = (np.abs(beside) < path.half_width_m) & (along > path.front_m) & (along < path.front_m + LIDAR_NEAR_M)
+    inside = (
+        (np.abs(beside) < path.half_width_m) & (along > path.front_m) & (along < path.front_m + LIDAR_NEAR_M)
+    )
     inside &= xyz[:, 2] > 0.3
     if inside.sum() < LIDAR_POINTS:
         return None

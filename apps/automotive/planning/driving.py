@@ -87,7 +87,10 @@ def drive(seed: int, *, noise: bool = True) -> Drive:
         world.step(actuators.demand(world.time_s, world.ego.steering_rad), STEP_S)
         if world.collision is not None:
             others.append(
-                np.stack([world.traffic.s_m, world.traffic.d_m, world.traffic.length_m, world.traffic.width_m], axis=1)
+                np.stack(
+                    [world.traffic.s_m, world.traffic.d_m, world.traffic.length_m, world.traffic.width_m],
+                    axis=1,
+                )
             )
             break
     return Drive(
@@ -98,4 +101,8 @@ def drive(seed: int, *, noise: bool = True) -> Drive:
 
 def lawful(drive_: Drive) -> bool:
     """Return whether a collision was from behind while the ego braked lawfully or drove on: it counts apart."""
-    return drive_.collision is not None and drive_.collision.from_behind and Tier.COLLISION not in drive_.tiers[-5:]
+    return (
+        drive_.collision is not None
+        and drive_.collision.from_behind
+        and Tier.COLLISION not in drive_.tiers[-5:]
+    )

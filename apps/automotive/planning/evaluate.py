@@ -84,7 +84,9 @@ def _figures(outcomes: Sequence[Outcome], options: PlanningOptions) -> dict[str,
     return {
         "avoidable_collisions": _count(counts["avoidable"], n, f"of {n} scenarios; {what}; no brake helps"),
         "unavoidable_collisions": _count(counts["unavoidable"], n, "the search finds no way either"),
-        "hit_from_behind": _count(counts["hit from behind"], n, "while driving on or braking lawfully; apart"),
+        "hit_from_behind": _count(
+            counts["hit from behind"], n, "while driving on or braking lawfully; apart"
+        ),
         "cycle_p99_ms": _quantile(wall, 0.99, shared),
         "cycle_median_ms": _quantile(wall, 0.5, shared),
         "cycle_cpu_p99_ms": _quantile(cpu, 0.99, "processor time of the planning thread"),
@@ -93,7 +95,9 @@ def _figures(outcomes: Sequence[Outcome], options: PlanningOptions) -> dict[str,
         ),
         "candidates_per_cycle": _quantile(candidates, 0.0, "the fewest of any cycle", "candidates"),
         "progress": _mean([each.drive.progress for each in outcomes], "mean speed over the limit"),
-        "hardest_braking_mps2": _mean([each.drive.hardest_mps2 for each in outcomes], "mean over scenarios", "m/s^2"),
+        "hardest_braking_mps2": _mean(
+            [each.drive.hardest_mps2 for each in outcomes], "mean over scenarios", "m/s^2"
+        ),
         "jerk_rms_mps3": _mean([each.drive.jerk_mps3 for each in outcomes], "mean over scenarios", "m/s^3"),
     }
 

@@ -16,4 +16,6 @@ class PlanningOptions(BaseModel):
     first: int = Field(0, ge=0, description="the first seed")
     threads: int = Field(2, ge=1, le=64, description="processor cores to use; timings want 1")
     noise: bool = Field(True, description="no: the planner is given the exact truth of this moment")
-    picture: Path | None = Field(None, description="write what was driven as a picture (.png); needs matplotlib")
+    picture: Path | None = Field(
+        None, description="write what was driven as a picture (.png); needs matplotlib"
+    )

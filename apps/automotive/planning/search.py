@@ -30,7 +30,10 @@ def avoidable(
     ``others`` (times, objects, 4) are their middles' s and d, length and width every 0.1 s, to the collision.
     """
     states = np.array([start])
-    lowest, highest = -0.5 * lane_width_m + vehicle.width_m / 2, (lanes - 0.5) * lane_width_m - vehicle.width_m / 2
+    lowest, highest = (
+        -0.5 * lane_width_m + vehicle.width_m / 2,
+        (lanes - 0.5) * lane_width_m - vehicle.width_m / 2,
+    )
     lowest, highest = min(lowest, start[1]), max(highest, start[1])
     a, lateral = np.meshgrid(CONTROLS_MPS2, LATERAL_MPS)
     controls = np.stack([a.ravel(), lateral.ravel()], axis=1)
@@ -56,7 +59,10 @@ def _hits(states: Floats, others: Floats, vehicle: VehicleConfig) -> NDArray[np.
     middle = states[:, 0] + vehicle.middle_m
     ahead = others[None, :, 0] - middle[:, None]
     along = np.abs(ahead) < (vehicle.length_m + others[None, :, 2]) / 2 + MARGIN_M
-    beside = np.abs(others[None, :, 1] - states[:, 1, None]) < (vehicle.width_m + others[None, :, 3]) / 2 + MARGIN_M
+    beside = (
+        np.abs(others[None, :, 1] - states[:, 1, None])
+        < (vehicle.width_m + others[None, :, 3]) / 2 + MARGIN_M
+    )
     from_behind = ahead < -vehicle.length_m / 2
     return np.asarray((along & beside & ~from_behind).any(axis=1))
 

@@ -71,7 +71,9 @@ def _silenced(
         return last[0]
 
     def fall_back(snapshot: Any, fault: Any) -> Decision[Tracks]:
-        return last[0]  # the same old tracks with their old stamp: for those downstream the silence of a dead process
+        return last[
+            0
+        ]  # the same old tracks with their old stamp: for those downstream the silence of a dead process
 
     specs["automotive.perception"] = replace(perception, build=lambda: Parts((), step, fall_back))
     return replay_loops(specs, until_s=until_s)

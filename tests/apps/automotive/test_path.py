@@ -63,11 +63,20 @@ def test_boxes_overlap_exactly_where_points_of_one_lie_in_the_other(
     x: float, y: float, yaw_a: float, yaw_b: float
 ) -> None:
     found = boxes_overlap(
-        (0.0, 0.0, yaw_a, 4.0, 2.0), np.array([x]), np.array([y]), np.array([yaw_b]), np.array([5.0]), np.array([1.0])
+        (0.0, 0.0, yaw_a, 4.0, 2.0),
+        np.array([x]),
+        np.array([y]),
+        np.array([yaw_b]),
+        np.array([5.0]),
+        np.array([1.0]),
     )
-    grid = np.stack(np.meshgrid(np.linspace(-2.5, 2.5, 60), np.linspace(-0.5, 0.5, 20)), axis=-1).reshape(-1, 2)
+    grid = np.stack(np.meshgrid(np.linspace(-2.5, 2.5, 60), np.linspace(-0.5, 0.5, 20)), axis=-1).reshape(
+        -1, 2
+    )
     cos, sin = math.cos(yaw_b), math.sin(yaw_b)
-    points = np.stack([x + cos * grid[:, 0] - sin * grid[:, 1], y + sin * grid[:, 0] + cos * grid[:, 1]], axis=1)
+    points = np.stack(
+        [x + cos * grid[:, 0] - sin * grid[:, 1], y + sin * grid[:, 0] + cos * grid[:, 1]], axis=1
+    )
     cos, sin = math.cos(yaw_a), math.sin(yaw_a)
     along, across = cos * points[:, 0] + sin * points[:, 1], cos * points[:, 1] - sin * points[:, 0]
     if ((np.abs(along) < 2.0) & (np.abs(across) < 1.0)).any():

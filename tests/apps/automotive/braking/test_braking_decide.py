@@ -40,7 +40,7 @@ def test_the_parameters_are_those_of_the_readme() -> None:
         warning_s=2.2, steer_mps2=4.0, steer_spare_s=0.4, steer_margin_m=0.2, moving_mps=1.5,
     )  # fmt: skip
     assert Threat(1.0, 2.0) == Threat(1.0, 2.0, 0.0, 2.0, False, 0, "radar", -1)
-    assert NOTHING == Verdict(0, 0.0, "", math.inf, None)
+    assert Verdict(0, 0.0, "", math.inf, None) == NOTHING
 
 
 def test_alerts_wait_and_stay_as_declared() -> None:
@@ -76,7 +76,9 @@ def test_limits_that_contradict_each_other_are_refused(wrong: dict[str, float]) 
 def test_limits_may_meet_where_that_makes_sense() -> None:
     assert Limits(partial_from_mps2=5.5).partial_from_mps2 == 5.5
     assert Limits(partial_mps2=9.5).partial_mps2 == 9.5
-    assert Limits(release_mps2=0.5, response_s=0.5, margin_m=0.5, warning_s=0.5, steer_mps2=0.5).margin_m == 0.5
+    assert (
+        Limits(release_mps2=0.5, response_s=0.5, margin_m=0.5, warning_s=0.5, steer_mps2=0.5).margin_m == 0.5
+    )
 
 
 def test_the_safe_distance_is_that_of_rss() -> None:
@@ -182,7 +184,11 @@ def test_the_stages_begin_at_their_limits() -> None:
     full = judge(20.0, _at(6.0), LIMITS, braking=False)
     assert (full.deceleration_mps2, full.reason, full.threat) == (9.5, "required deceleration", _at(6.0))
     partial = judge(20.0, _at(5.0), LIMITS, braking=False)
-    assert (partial.deceleration_mps2, partial.reason, partial.threat) == (5.0, "required deceleration", _at(5.0))
+    assert (partial.deceleration_mps2, partial.reason, partial.threat) == (
+        5.0,
+        "required deceleration",
+        _at(5.0),
+    )
     assert partial.time_to_collision_s == pytest.approx(_at(5.0).gap_m / 10.0)
 
 
@@ -234,8 +240,24 @@ def test_a_warning_wants_both_little_time_and_too_little_distance() -> None:
     # Enough distance: 3 m/s behind 1.6 m/s need 1.6 m.
     assert judge(3.0, Threat(2.5, 1.6), LIMITS, braking=False).stage == 0
     # Little time because he brakes, though he is the faster one: no warning before the ego closes in.
-    assert judge(10.0, Threat(3.0, 10.5, 1.6), replace(LIMITS, full_from_mps2=7.9, partial_from_mps2=7.8), braking=False).stage == 0
-    assert judge(10.0, Threat(3.0, 10.0, 1.6), replace(LIMITS, full_from_mps2=7.9, partial_from_mps2=7.8), braking=False).stage == 0
+    assert (
+        judge(
+            10.0,
+            Threat(3.0, 10.5, 1.6),
+            replace(LIMITS, full_from_mps2=7.9, partial_from_mps2=7.8),
+            braking=False,
+        ).stage
+        == 0
+    )
+    assert (
+        judge(
+            10.0,
+            Threat(3.0, 10.0, 1.6),
+            replace(LIMITS, full_from_mps2=7.9, partial_from_mps2=7.8),
+            braking=False,
+        ).stage
+        == 0
+    )
 
 
 def test_the_safe_distance_itself_is_safe() -> None:
@@ -275,7 +297,11 @@ def test_blindness_brakes() -> None:
 def test_conditions_name_the_stage_and_its_evidence() -> None:
     assert conditions(NOTHING, (), "ego") == ()
     (warning,) = conditions(judge(20.0, Threat(21.0, 10.0), LIMITS, braking=False), (), "ego")
-    assert (warning.code, warning.priority, warning.subject) == (Code.COLLISION_WARNING, Priority.MEDIUM, "ego")
+    assert (warning.code, warning.priority, warning.subject) == (
+        Code.COLLISION_WARNING,
+        Priority.MEDIUM,
+        "ego",
+    )
     for required in (5.0, 6.0):
         (braking,) = conditions(judge(20.0, _at(required), LIMITS, braking=False), (), "ego")
         assert (braking.code, braking.priority) == (Code.EMERGENCY_BRAKING, Priority.HIGH)

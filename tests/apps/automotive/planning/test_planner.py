@@ -144,7 +144,9 @@ def test_every_speed_profile_starts_where_the_car_is_and_the_last_is_the_hardest
     stops = profiles.s_m[profiles.stop, -1]
     assert stops[-1] == pytest.approx(stops.min())
     # Speed is the slope of distance: by the trapezium rule, to what its curvature allows.
-    driven = np.cumsum((profiles.speed_mps[:, 1:] + profiles.speed_mps[:, :-1]) / 2 * np.diff(TIMES_S), axis=1)
+    driven = np.cumsum(
+        (profiles.speed_mps[:, 1:] + profiles.speed_mps[:, :-1]) / 2 * np.diff(TIMES_S), axis=1
+    )
     assert np.abs(driven - profiles.s_m[:, 1:]).max() < 0.25
 
 
