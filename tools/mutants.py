@@ -3,9 +3,9 @@
 Run it as ``python tools/mutants.py [NAME ...]``, or ``make mutants``.
 
 Each mutant is one small change to a module of TARGETS (a comparison, an operator, a number, a condition, a returned
-value). It lives in memory only: the module is compiled from the changed tree in a process of its own, and the module's
-tests run against it there. A mutant that no test notices is printed and fails the run, unless it is named in ``ACCEPTED``
-with the reason why nobody could notice it.
+value). It lives in memory only: the module is compiled from the changed tree in a process of its own, and the
+module's tests run against it there. A mutant that no test notices is printed and fails the run, unless its target
+accepts it by name, with the reason why nobody could notice it.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ NOTHING = Verdict(0, 0.0, "", math.inf)
 
 
 def safe_distance(speed_mps: float, lead_mps: float, limits: Limits) -> float:
-    """Return the RSS longitudinal safe distance in m behind one who drives the same way (Shalev-Shwartz 2017, eq. 2)."""
+    """Return the safe distance in m behind one who drives the same way, by RSS (Shalev-Shwartz et al. 2017)."""
     faster = speed_mps + limits.response_s * limits.own_acceleration_mps2
     during = (speed_mps + faster) / 2 * limits.response_s
     own = faster * faster / (2 * limits.own_braking_mps2)

@@ -1,4 +1,4 @@
-"""Scenarios -> figures: each seeded scenario driven to its end, each collision judged by a search that knew the futures."""
+"""Scenarios -> figures: each one driven to its end, each collision judged by a search that knew the futures."""
 
 from __future__ import annotations
 

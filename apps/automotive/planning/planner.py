@@ -288,7 +288,7 @@ class Planner:
 def _harm(
     contacts: Contacts, hits: NDArray[np.bool_], speeds: Profiles, futures: predict.Futures
 ) -> NDArray[np.float64]:
-    """Return the square of how fast each pair runs into what it first meets, less a little the later, (sides, speeds)."""
+    """Return the square of how fast each pair runs into what it first meets, and a little for how soon."""
     count = len(speeds.s_m)
     i, t, o = contacts.profile, contacts.time, contacts.obstacle
     early = (len(TIMES_S) - t).astype(np.float32)

@@ -66,7 +66,7 @@ class Sensors:
         self._sequence = dict.fromkeys(self._channels, 0)
 
     def tick(self, number: int, scene: Scene, now_ns: int) -> dict[str, tuple[Reading[Any], ...]]:
-        """Read the sensors that are due at tick ``number`` of 10 ms; return what arrives, stamped on ``now_ns``'s clock."""
+        """Read the sensors that are due at tick ``number``; return what arrives, stamped against ``now_ns``."""
         for wire in self._wires:
             if int(number / wire.ticks) != int((number - 1) / wire.ticks) or number == 0:
                 self._channels[wire.name].push(scene.time_s, wire.read(scene))

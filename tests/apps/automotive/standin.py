@@ -15,12 +15,16 @@ from apps.automotive.messages import Odometry, Tracks, no_tracks
 from apps.automotive.planning.loop import planning_loop
 from apps.automotive.simulation.believed import BelievedTracks
 from apps.automotive.simulation.loop import simulation_loop
+from edgeai_core.clock import Clock
 from edgeai_core.decision import Decision
+from edgeai_core.errors import EndOfStream
 from edgeai_core.loop.cycle import Cycle
-from edgeai_core.loop.spec import Every, Input, LoopSpec, Parts
+from edgeai_core.loop.spec import Input, LoopSpec, On, Parts
+from edgeai_core.sample import Reading
 from edgeai_core.sensors.replay import replay_loops
 
-ODOMETRY: Input[Odometry] = Input("automotive.simulation/odometry")
+TICK: Input[int] = Input("tick")
+ODOMETRY: Input[Odometry] = Input("automotive.simulation/odometry", required=False)
 
 
 def drive(
@@ -37,13 +41,15 @@ def drive(
     believed = BelievedTracks(np.random.default_rng(5))
 
     def perceive(snapshot: Any) -> Decision[Tracks]:
-        odometry = snapshot[ODOMETRY].data
+        heard = snapshot[ODOMETRY].latest
+        odometry = heard.data if heard is not None else Odometry()
         scene = in_odometry(step._world.scene(), odometry)
         tracks = believed.see(scene, odometry, snapshot.now_ns) or no_tracks(snapshot.now_ns, odometry)
         return Decision(broken(tracks) if broken else tracks)
 
     perception = LoopSpec(
-        "perception", Every(10), (ODOMETRY,), lambda: Parts((), perceive, lambda s, f: Decision(no_tracks())), 1.0,
+        "perception", On(TICK), (TICK, ODOMETRY),
+        lambda: Parts((Ticks(silent_after_s),), perceive, lambda s, f: Decision(no_tracks())), 1.0,
         Decision(no_tracks()),
     )  # fmt: skip
     specs = {
@@ -52,28 +58,26 @@ def drive(
         "automotive.planning": planning_loop(config),
         "automotive.braking": braking_loop(config),
     }
-    if silent_after_s < until_s:
-        return _silenced(specs, until_s, silent_after_s)
     return replay_loops(specs, until_s=until_s)
 
 
-def _silenced(
-    specs: dict[str, LoopSpec[Any]], until_s: float, silent_after_s: float
-) -> Iterator[tuple[str, Cycle[Any]]]:
-    perception = specs["automotive.perception"]
-    parts = perception.build()
-    last: list[Decision[Tracks]] = []
+class Ticks:
+    """Ten readings a second, until perception falls silent."""
 
-    def step(snapshot: Any) -> Decision[Tracks]:
-        if snapshot.now_ns > silent_after_s * 1e9 and last:
-            raise RuntimeError("perception is gone")
-        last[:] = [parts.step(snapshot)]
-        return last[0]
+    name = "tick"
 
-    def fall_back(snapshot: Any, fault: Any) -> Decision[Tracks]:
-        return last[
-            0
-        ]  # the same old tracks with their old stamp: for those downstream the silence of a dead process
+    def __init__(self, until_s: float) -> None:
+        self._until_s = until_s
 
-    specs["automotive.perception"] = replace(perception, build=lambda: Parts((), step, fall_back))
-    return replay_loops(specs, until_s=until_s)
+    def open(self, clock: Clock) -> None:
+        self._clock, self._due_ns = clock, clock.now_ns()
+
+    def read(self, timeout_s: float) -> Reading[int] | None:
+        self._clock.sleep_until_ns(self._due_ns)
+        if self._due_ns > self._until_s * 1e9:
+            raise EndOfStream
+        self._due_ns += 100_000_000
+        return Reading(0, self._clock.now_ns())
+
+    def close(self) -> None:
+        pass
