@@ -18,7 +18,7 @@ class VehicleConfig(BaseModel):
 
     model_config = _STRICT
 
-    name: str = Field("ego", min_length=1, max_length=64, description="the subject of its alerts")
+    name: str = Field(default="ego", min_length=1, max_length=64, description="the subject of its alerts")
     length_m: float = Field(default=4.6, gt=1, le=20)
     width_m: float = Field(default=1.9, gt=0.5, le=3)
     wheelbase_m: float = Field(default=2.8, gt=0.5, le=10)
@@ -49,7 +49,7 @@ class PlanningConfig(BaseModel):
     model_config = _STRICT
 
     speed_mps: float = Field(
-        30.0, gt=0, le=60, description="never faster than this, whatever the road allows"
+        default=30.0, gt=0, le=60, description="never faster than this, whatever the road allows"
     )
     lateral_acceleration_mps2: float = Field(
         default=2.5, gt=0, le=6, description="in bends; twice that to evade"
@@ -65,7 +65,7 @@ class BrakingConfig(BaseModel):
 
     limits: Limits = Limits()
     spin_s: float = Field(
-        0.0, ge=0, le=0.001, description="spin so long before a release instead of sleeping"
+        default=0.0, ge=0, le=0.001, description="spin so long before a release instead of sleeping"
     )
     cores: tuple[int, ...] = ()
     priority: int | None = Field(

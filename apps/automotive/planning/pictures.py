@@ -52,7 +52,8 @@ def _draw(band: np.ndarray, drive: Drive) -> None:
         box(float(s[tick]) + 1.35, float(drive.trail[tick, 2]), 4.6, 1.9, _EGO)
         for other in drive.others[tick]:
             if start - 20.0 < other[0] < start + (_WIDTH - _LEFT) / scale:
-                box(*(float(value) for value in other), _OTHER)
+                along, aside, length, width = other.tolist()
+                box(along, aside, length, width, _OTHER)
     points = [
         (
             round(_LEFT + (float(row[1]) - start) * scale),

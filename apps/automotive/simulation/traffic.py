@@ -237,4 +237,4 @@ def idm(
     wanted = IDM_STANDSTILL_M + np.maximum(speed_mps * headway_s + dynamic, 0.0)
     free = 1.0 - (np.maximum(speed_mps, 0.0) / desired_mps) ** IDM_EXPONENT
     acceleration = IDM_ACCELERATION_MPS2 * (np.maximum(free, -3.0) - (wanted / gap_m) ** 2)
-    return np.clip(acceleration, -STRONGEST_BRAKING_MPS2, IDM_ACCELERATION_MPS2)
+    return np.asarray(np.clip(acceleration, -STRONGEST_BRAKING_MPS2, IDM_ACCELERATION_MPS2))
