@@ -31,6 +31,21 @@ def assign(gain: Floats) -> tuple[Indices, Indices]:
     return np.concatenate([rows[alone], r[i[taken]]]), np.concatenate([columns[alone], c[j[taken]]])
 
 
+def assign_in_turn(gain: Floats, first: NDArray[np.bool_]) -> tuple[Indices, Indices]:
+    """Return the pairs of ``assign``, where some rows choose first and the others among the columns that are left.
+
+    With one round for all, a track that hardly exists could push one that surely does to its second choice.
+    """
+    chosen, others = np.nonzero(first)[0], np.nonzero(~first)[0]
+    if not others.size or not chosen.size:
+        return assign(gain)
+    rows, columns = assign(gain[chosen])
+    rest = gain[others]
+    rest[:, columns] = -np.inf
+    more_rows, more_columns = assign(rest)
+    return np.concatenate([chosen[rows], others[more_rows]]), np.concatenate([columns, more_columns])
+
+
 def log_class_likelihood(belief: Floats, observed: Floats) -> Floats:
     """Return how much likelier (n, m) the observed classes make a pair than chance, as a logarithm.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -42,3 +44,210 @@ def wrap(angle: Floats) -> Floats:
 def wrap_half(angle: Floats) -> Floats:
     """Return directions in [-pi/2, pi/2): those known only up to half a turn."""
     return np.mod(angle + np.pi / 2, np.pi) - np.pi / 2
+
+
+@dataclass(frozen=True)
+class Position:
+    """Positions and other parts of the state, measured as they are.
+
+    ``parts`` are the state's indices, the gated ones first; ``deviation`` the standard deviations (k,).
+    ``half_turn`` is which of the measured numbers is a direction known up to half a turn, or None. Tracks begin with
+    the state ``begin`` (d,) and deviations ``unknown`` (d,) in what is not measured.
+    """
+
+    parts: tuple[int, ...]
+    deviation: tuple[float, ...]
+    begin: tuple[float, ...]
+    unknown: tuple[float, ...]
+    gated: int = 2
+    half_turn: int | None = None
+
+    def predict(self, mean: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return the parts (n, k), the matrix (k, d) that picks them, and the noise (k, k)."""
+        h, r = _picking(self)
+        return mean[:, self.parts], h, r
+
+    def innovation(self, measured: Floats, predicted: Floats) -> Floats:
+        """Return the differences, the direction's the short way round."""
+        off = measured - predicted
+        if self.half_turn is not None:
+            off[..., self.half_turn] = wrap_half(off[..., self.half_turn])
+        return off
+
+    def birth(self, measured: Floats) -> tuple[Floats, Floats]:
+        """Return states with the measured parts in place, and their covariances."""
+        mean = np.tile(np.asarray(self.begin, dtype=np.float64), (len(measured), 1))
+        mean[:, self.parts] = measured
+        variance = np.asarray(self.unknown, dtype=np.float64) ** 2
+        variance[list(self.parts)] = np.asarray(self.deviation) ** 2
+        return mean, np.repeat(np.diag(variance)[None], len(measured), axis=0)
+
+
+@lru_cache(maxsize=64)
+def _picking(model: Position) -> tuple[Floats, Floats]:
+    h = np.zeros((len(model.parts), len(model.begin)))
+    h[np.arange(len(model.parts)), model.parts] = 1.0
+    r = np.diag(np.asarray(model.deviation, dtype=np.float64) ** 2)
+    h.flags.writeable = r.flags.writeable = False
+    return h, r
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Where a state (x, y, vx, vy first) holds yaw, length and width: sensors see an object's near side."""
+
+    yaw: int
+    length: int
+    width: int
+
+    def reach(self, mean: Floats, bearing: Floats) -> Floats:
+        """Return how far before its middle (n,) an object begins when looked at along ``bearing``."""
+        lengthways, sideways = self.shares(mean, bearing)
+        return lengthways * mean[:, self.length] + sideways * mean[:, self.width]
+
+    def shares(self, mean: Floats, bearing: Floats) -> tuple[Floats, Floats]:
+        """Return how much of length and width (n,) lie before the middle.
+
+        Half of the shadow that the box throws across the line of sight's direction: at 0 and 90 degrees that is its
+        face, between them its nearest corner.
+        """
+        turn = mean[:, self.yaw] - bearing
+        return 0.5 * np.abs(np.cos(turn)), 0.5 * np.abs(np.sin(turn))
+
+
+@dataclass(frozen=True)
+class Polar:
+    """Range, azimuth and the range rate of the target over the ground, from a place (x, y) that looks along ``yaw``.
+
+    States begin x, y, vx, vy. With a ``shape`` the range is that of the near side. ``begin`` and ``unknown`` are as in
+    ``Position``; the velocity across the line of sight begins unknown, along it as measured.
+    """
+
+    x: float
+    y: float
+    yaw: float
+    deviation: tuple[float, float, float]
+    begin: tuple[float, ...]
+    unknown: tuple[float, ...]
+    shape: Shape | None = None
+    gated: int = 3
+
+    def predict(self, mean: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return range, azimuth and range rate (n, 3), the Jacobian (n, 3, d) and the noise (3, 3)."""
+        dx, dy = mean[:, 0] - self.x, mean[:, 1] - self.y
+        r = np.maximum(np.hypot(dx, dy), 0.1)
+        ux, uy = dx / r, dy / r
+        rate = ux * mean[:, 2] + uy * mean[:, 3]
+        bearing = np.arctan2(dy, dx)
+        near = r if self.shape is None else np.maximum(r - self.shape.reach(mean, bearing), 0.1)
+        h = np.zeros((len(mean), 3, mean.shape[1]))
+        h[:, 0, 0], h[:, 0, 1] = ux, uy
+        if self.shape is not None:
+            lengthways, sideways = self.shape.shares(mean, bearing)
+            h[:, 0, self.shape.length], h[:, 0, self.shape.width] = -lengthways, -sideways
+        h[:, 1, 0], h[:, 1, 1] = -uy / r, ux / r
+        h[:, 2, 0], h[:, 2, 1] = (mean[:, 2] - rate * ux) / r, (mean[:, 3] - rate * uy) / r
+        h[:, 2, 2], h[:, 2, 3] = ux, uy
+        return np.column_stack([near, wrap(bearing - self.yaw), rate]), h, np.diag(np.square(self.deviation))
+
+    def innovation(self, measured: Floats, predicted: Floats) -> Floats:
+        """Return the differences, the azimuth's the short way round."""
+        off = measured - predicted
+        off[..., 1] = wrap(off[..., 1])
+        return off
+
+    def birth(self, measured: Floats) -> tuple[Floats, Floats]:
+        """Return states at the measured places that move along the line of sight."""
+        bearing = measured[:, 1] + self.yaw
+        mean, covariance = _begun(self.begin, self.unknown, len(measured))
+        reach = np.zeros(len(measured)) if self.shape is None else self.shape.reach(mean, bearing)
+        r = measured[:, 0] + reach
+        along = np.column_stack([np.cos(bearing), np.sin(bearing)])
+        mean[:, 0:2] = [self.x, self.y] + r[:, None] * along
+        mean[:, 2:4] = measured[:, 2:3] * along
+        deep = self.deviation[0] ** 2 + (0.0 if self.shape is None else 1.0)
+        covariance[:, 0:2, 0:2] = _along(along, np.full(len(r), deep), (r * self.deviation[1]) ** 2)
+        sideways = np.full(len(r), self.unknown[2] ** 2)
+        covariance[:, 2:4, 2:4] = _along(along, np.full(len(r), self.deviation[2] ** 2), sideways)
+        return mean, covariance
+
+
+@dataclass(frozen=True)
+class BearingBox:
+    """A box in a picture: bearing of its middle, angle of its foot below the horizon, and its height as an angle.
+
+    The camera is at (x, y), ``above`` the ground, and looks along ``yaw``. The height is measured as the logarithm of
+    the angle's tangent, for its error is a share. Foot and height both tell the distance: the one where the ground is
+    flat, the other where the object's height (state index ``height``) is known. States begin x, y, vx, vy.
+    """
+
+    x: float
+    y: float
+    above: float
+    yaw: float
+    deviation: tuple[float, float, float]
+    height: int
+    begin: tuple[float, ...]
+    unknown: tuple[float, ...]
+    shape: Shape | None = None
+    gated: int = 3
+
+    def predict(self, mean: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return bearing, depression and log height (n, 3), the Jacobian (n, 3, d) and the noise (3, 3)."""
+        dx, dy = mean[:, 0] - self.x, mean[:, 1] - self.y
+        r = np.maximum(np.hypot(dx, dy), 1.0)
+        ux, uy = dx / r, dy / r
+        bearing = np.arctan2(dy, dx)
+        near = r if self.shape is None else np.maximum(r - self.shape.reach(mean, bearing), 0.5)
+        tall = np.maximum(mean[:, self.height], 0.1)
+        predicted = np.column_stack(
+            [wrap(bearing - self.yaw), np.arctan2(self.above, near), np.log(tall / near)]
+        )
+        h = np.zeros((len(mean), 3, mean.shape[1]))
+        h[:, 0, 0], h[:, 0, 1] = -uy / r, ux / r
+        steep = -self.above / (near**2 + self.above**2)
+        h[:, 1, 0], h[:, 1, 1] = steep * ux, steep * uy
+        h[:, 2, 0], h[:, 2, 1] = -ux / near, -uy / near
+        h[:, 2, self.height] = 1 / tall
+        if self.shape is not None:
+            lengthways, sideways = self.shape.shares(mean, bearing)
+            h[:, 1, self.shape.length], h[:, 1, self.shape.width] = -steep * lengthways, -steep * sideways
+            h[:, 2, self.shape.length], h[:, 2, self.shape.width] = lengthways / near, sideways / near
+        return predicted, h, np.diag(np.square(self.deviation))
+
+    def innovation(self, measured: Floats, predicted: Floats) -> Floats:
+        """Return the differences, the bearing's the short way round."""
+        off = measured - predicted
+        off[..., 0] = wrap(off[..., 0])
+        return off
+
+    def birth(self, measured: Floats) -> tuple[Floats, Floats]:
+        """Return states at distances that foot and height tell together, each by its own accuracy."""
+        mean, covariance = _begun(self.begin, self.unknown, len(measured))
+        tall, tall_deviation = self.begin[self.height], self.unknown[self.height]
+        by_height = tall * np.exp(-measured[:, 2])
+        height_variance = by_height**2 * (self.deviation[2] ** 2 + (tall_deviation / tall) ** 2)
+        foot = np.maximum(measured[:, 1], 1e-3)
+        by_foot = self.above / np.tan(foot)
+        foot_variance = ((by_foot**2 + self.above**2) / self.above * self.deviation[1]) ** 2
+        weight = height_variance / (height_variance + foot_variance)
+        r = by_height + weight * (by_foot - by_height)
+        variance = height_variance * foot_variance / (height_variance + foot_variance) + 1.0
+        bearing = measured[:, 0] + self.yaw
+        r = r if self.shape is None else r + self.shape.reach(mean, bearing)
+        along = np.column_stack([np.cos(bearing), np.sin(bearing)])
+        mean[:, 0:2] = [self.x, self.y] + r[:, None] * along
+        covariance[:, 0:2, 0:2] = _along(along, variance, (r * self.deviation[0]) ** 2 + 0.01)
+        return mean, covariance
+
+
+def _begun(begin: tuple[float, ...], unknown: tuple[float, ...], count: int) -> tuple[Floats, Floats]:
+    mean = np.tile(np.asarray(begin, dtype=np.float64), (count, 1))
+    return mean, np.repeat(np.diag(np.square(np.asarray(unknown, dtype=np.float64)))[None], count, axis=0)
+
+
+def _along(direction: Floats, lengthways: Floats, sideways: Floats) -> Floats:
+    """Return covariances (n, 2, 2) with these variances along unit vectors (n, 2) and across them."""
+    along = direction[:, :, None] * direction[:, None, :]
+    covariance: Floats = lengthways[:, None, None] * along + sideways[:, None, None] * (np.eye(2) - along)
+    return covariance

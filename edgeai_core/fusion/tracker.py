@@ -46,6 +46,10 @@ class Sensor:
     clutter_density: float = 1e-4
     birth_density: float = 1e-5
     gate: float = 0.999
+    repeats: bool = False
+    """It may see one object several times: what falls into the gate of a likely track starts no other."""
+    bit: int = 1
+    """A power of two of its own, where several sensors feed one table: who saw a track is kept."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,10 @@ class Lifecycle:
 
 @dataclass(frozen=True)
 class TrackTable:
-    """All tracks at one time, row by row. ``log_odds`` is of existence; ``classes`` (n, c) sum to 1."""
+    """All tracks at one time, row by row. ``log_odds`` is of existence; ``classes`` (n, c) sum to 1.
+
+    ``seen_by`` holds the bits of the sensors that ever measured a track.
+    """
 
     time_s: float
     id: Ints
@@ -87,6 +94,7 @@ class TrackTable:
     born_s: Floats
     seen_s: Floats
     confirmed: NDArray[np.bool_]
+    seen_by: Ints
     next_id: int
 
     def __len__(self) -> int:
@@ -102,7 +110,7 @@ class TrackTable:
         return replace(
             self, id=self.id[rows], belief=self.belief.take(rows), log_odds=self.log_odds[rows],
             classes=self.classes[rows], born_s=self.born_s[rows], seen_s=self.seen_s[rows],
-            confirmed=self.confirmed[rows],
+            confirmed=self.confirmed[rows], seen_by=self.seen_by[rows],
         )  # fmt: skip
 
 
@@ -111,13 +119,14 @@ class Association:
     """Which measurement went to which track: rows of the table after the step (-1: none) for each measurement.
 
     ``nis`` (m,) is the squared innovation over its covariance, for measurements of tracks that were there before, else
-    not a number. ``expected`` is how many of the tracks the sensor should have seen.
+    not a number. Of the tracks that this sensor and another have seen before, ``expected`` is how many it should have
+    seen now, and ``shared_nis`` the ``nis`` of those that it did.
     """
 
     row: Indices
     nis: Floats
-    innovation: Floats
     expected: float
+    shared_nis: Floats
 
 
 class Tracker:
@@ -134,7 +143,7 @@ class Tracker:
         none = np.zeros(0)
         return TrackTable(
             time_s, np.zeros(0, np.int64), belief, none, np.zeros((0, self.class_count)), none, none,
-            np.zeros(0, np.bool_), 1,
+            np.zeros(0, np.bool_), np.zeros(0, np.int64), 1,
         )  # fmt: skip
 
     def predict(self, table: TrackTable, time_s: float) -> TrackTable:
@@ -151,14 +160,21 @@ class Tracker:
             log_odds=np.log(existence / (1 - existence)),
         )
 
-    def update(self, table: TrackTable, scan: Scan) -> tuple[TrackTable, Association]:
-        """Return the table after a scan made at the table's time, and what went where."""
+    def update(
+        self, table: TrackTable, scan: Scan, numbers: Ints | None = None
+    ) -> tuple[TrackTable, Association]:
+        """Return the table after a scan made at the table's time, and what went where.
+
+        ``numbers`` (m,) are the ids that tracks born of each measurement get; by default the next ones.
+        """
         sensor, m = scan.sensor, len(scan.measured)
         seen = _Expected.of(table, sensor)
         evidence = np.zeros(m) if scan.evidence is None else scan.evidence
-        rows, columns, nis, innovation = self._associate(table, scan, seen, evidence)
+        rows, columns, nis, near = self._associate(table, scan, seen, evidence)
         log_odds = table.log_odds + np.log1p(-seen.detection)  # as if missed
-        belief, classes, seen_s = table.belief, table.classes, table.seen_s
+        belief, classes, seen_s, seen_by = table.belief, table.classes, table.seen_s, table.seen_by
+        shared = ((seen_by & sensor.bit) != 0) & ((seen_by & ~sensor.bit) != 0)
+        expected = float((seen.existence * seen.detection)[shared].sum())
         if rows.size:
             false = sensor.clutter_density + sensor.birth_density
             gain = seen.log_peak[rows] - 0.5 * nis[columns] + evidence[columns]
@@ -166,17 +182,18 @@ class Tracker:
             belief = _updated(belief, scan, rows, columns)
             seen_s = seen_s.copy()
             seen_s[rows] = scan.time_s
+            seen_by = seen_by.copy()
+            seen_by[rows] |= sensor.bit
             if scan.classes is not None:
                 classes = classes.copy()
                 likely = classes[rows] * scan.classes[columns]
                 classes[rows] = likely / likely.sum(axis=1, keepdims=True)
         row = np.full(m, -1, np.intp)
         row[columns] = rows
-        expected = float((seen.existence * seen.detection).sum())
         log_odds = np.minimum(log_odds, _CERTAIN)
         table = TrackTable(
             table.time_s, table.id, belief, log_odds, classes, table.born_s, seen_s,
-            table.confirmed | (log_odds >= self._confirm), table.next_id,
+            table.confirmed | (log_odds >= self._confirm), seen_by, table.next_id,
         )  # fmt: skip
         keep = (log_odds > self._drop) & (table.time_s - seen_s <= self.lifecycle.coast_s)
         if not keep.all():
@@ -185,34 +202,42 @@ class Tracker:
         if sensor.birth_density > 0:
             unclaimed = np.ones(m, np.bool_)
             unclaimed[columns] = False
-            table, row = self._born(table, scan, evidence, np.nonzero(unclaimed)[0], row)
-        return table, Association(row, nis, innovation, expected)
+            if sensor.repeats:
+                unclaimed &= ~near
+            table, row = self._born(table, scan, evidence, np.nonzero(unclaimed)[0], row, numbers)
+        return table, Association(row, nis, expected, nis[columns[shared[rows]]])
 
     def _associate(
         self, table: TrackTable, scan: Scan, seen: _Expected, evidence: Floats
-    ) -> tuple[Indices, Indices, Floats, Floats]:
+    ) -> tuple[Indices, Indices, Floats, NDArray[np.bool_]]:
         m, g = len(scan.measured), scan.sensor.observation.gated
-        nis, innovation = np.full(m, np.nan), np.full((m, g), np.nan)
+        nis = np.full(m, np.nan)
         if not len(table) or not m:
             nothing = np.zeros(0, np.intp)
-            return nothing, nothing, nis, innovation
+            return nothing, nothing, nis, np.zeros(m, np.bool_)
         off = scan.sensor.observation.innovation(scan.measured[None, :], seen.measured[:, None])[..., :g]
         distance = squared_distances(off, seen.inverse)
+        near = distance <= chi_square_gate(g, scan.sensor.gate)
         false = scan.sensor.clutter_density + scan.sensor.birth_density
-        existence = np.minimum(table.existence, 1 - 1e-9)
-        there = np.log(
-            np.maximum(seen.detection * existence, 1e-12) / (1 - seen.detection * existence) / false
-        )
-        gain = (there + seen.log_peak)[:, None] - 0.5 * distance + evidence
+        there = np.log(seen.detection / (1 - seen.detection) / false) + seen.log_peak
+        gain = there[:, None] - 0.5 * distance + evidence
         if scan.classes is not None:
             gain += association.log_class_likelihood(table.classes, scan.classes)
-        gain[distance > chi_square_gate(g, scan.sensor.gate)] = -np.inf
-        rows, columns = association.assign(gain)
-        nis[columns], innovation[columns] = distance[rows, columns], off[rows, columns]
-        return rows, columns, nis, innovation
+        gain[~near] = -np.inf
+        # tracks that probably exist choose first; the others share what is left
+        likely = table.log_odds > 0
+        rows, columns = association.assign_in_turn(gain, likely)
+        nis[columns] = distance[rows, columns]
+        return rows, columns, nis, near[likely].any(axis=0)
 
     def _born(
-        self, table: TrackTable, scan: Scan, evidence: Floats, new: Indices, row: Indices
+        self,
+        table: TrackTable,
+        scan: Scan,
+        evidence: Floats,
+        new: Indices,
+        row: Indices,
+        numbers: Ints | None,
     ) -> tuple[TrackTable, Indices]:
         sensor = scan.sensor
         log_odds = np.log(sensor.birth_density / sensor.clutter_density) + evidence[new]
@@ -228,13 +253,14 @@ class Tracker:
         row[new] = len(table) + np.arange(count)
         return TrackTable(
             table.time_s,
-            np.concatenate([table.id, table.next_id + np.arange(count)]),
+            np.concatenate([table.id, table.next_id + np.arange(count) if numbers is None else numbers[new]]),
             table.belief.joined(self.models.begin(*sensor.observation.birth(scan.measured[new]))),
             np.concatenate([table.log_odds, log_odds]),
             np.concatenate([table.classes, classes]),
             np.concatenate([table.born_s, now]),
             np.concatenate([table.seen_s, now]),
             np.concatenate([table.confirmed, log_odds >= self._confirm]),
+            np.concatenate([table.seen_by, np.full(count, sensor.bit)]),
             table.next_id + count,
         ), row
 
@@ -259,7 +285,7 @@ class _Expected:
             sensor.detection(mean) if callable(sensor.detection) else np.full(len(mean), sensor.detection)
         )
         peak = -0.5 * (g * _LOG_2PI + kalman.log_det(s))
-        return cls(measured, kalman.inverse(s), peak, np.minimum(detection, 0.999), table.existence)
+        return cls(measured, kalman.inverse(s), peak, np.clip(detection, 1e-6, 0.999), table.existence)
 
 
 def _updated(belief: Belief, scan: Scan, rows: Indices, columns: Indices) -> Belief:
