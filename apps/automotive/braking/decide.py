@@ -121,8 +121,6 @@ def safe_distance(speed_mps: float, lead_mps: float, limits: Limits) -> float:
 def time_to_collision(speed_mps: float, threat: Threat) -> float:
     """Return the seconds to contact if both keep speed and braking; infinite where there is none."""
     closing, gap = speed_mps - threat.speed_mps, max(threat.gap_m, 0.0)
-    if gap == 0.0 and closing > 0.0:
-        return 0.0
     braking = threat.braking_mps2
     if braking > 0.0 and threat.speed_mps > 0.0:
         stands_s = threat.speed_mps / braking
@@ -172,7 +170,8 @@ def judge(speed_mps: float, threat: Threat, limits: Limits, *, braking: bool) ->
     waits = threat.speed_mps < limits.moving_mps and not threat.crosses and can_steer(threat, time_s, limits)
     if required >= limits.full_from_mps2 and not waits:
         return Verdict(3, limits.full_mps2, "required deceleration", time_s, threat)
-    if braking and required >= limits.release_mps2:
+    comes = threat.speed_mps < -limits.moving_mps  # in its own lane, most likely: it keeps no brake on
+    if braking and required >= limits.release_mps2 and not (waits and comes):
         deceleration = min(max(limits.partial_mps2, 1.2 * required), limits.full_mps2)
         return Verdict(2, deceleration, "braking until it is over", time_s, threat)
     if required >= limits.partial_from_mps2 and not waits:

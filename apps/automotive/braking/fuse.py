@@ -13,6 +13,8 @@ SIDE_MARGIN_M = 0.1
 LOWEST_EXISTENCE = 0.7
 CROSSING_MPS = 0.6
 CROSSING_WITHIN_S = 2.5
+SETTLED_S = 0.4
+"""A track younger than this has no sideways speed that one could stop a car for."""
 LOWEST_BRAKING_MPS2 = 1.5
 """A deceleration smaller than this is noise of the estimate."""
 STANDS_MPS = 2.0
@@ -102,7 +104,8 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
     closing = np.maximum(odometry.speed_mps - speed, 0.1)
     arrives_s = np.clip(gap / closing, 0.0, CROSSING_WITHIN_S)
     people = np.isin(tracks.kind[which], (ObjectKind.PEDESTRIAN, ObjectKind.CYCLIST))
-    crosses = people & (np.abs(across) > CROSSING_MPS) & (gap / closing < CROSSING_WITHIN_S)
+    settled = tracks.age_s[which] > SETTLED_S
+    crosses = people & settled & (np.abs(across) > CROSSING_MPS) & (gap / closing < CROSSING_WITHIN_S)
     leaves_s = (along + half_along - path.front_m + 4.6) / closing
     edge = path.half_width_m + SIDE_MARGIN_M + half_beside
     then = beside + across * arrives_s

@@ -214,6 +214,22 @@ def test_braking_goes_on_until_it_is_over() -> None:
     assert (waiting.stage, waiting.deceleration_mps2) == (2, 6.0)
 
 
+def test_one_who_comes_in_the_other_lane_keeps_no_brake_on() -> None:
+    oncoming = _at(5.6, lead=-15.0, speed=15.0)
+    assert judge(15.0, oncoming, LIMITS, braking=True).stage < 2
+    assert judge(15.0, replace(oncoming, aside_m=50.0), LIMITS, braking=True).stage == 3
+    assert (
+        judge(15.0, replace(_at(4.0, lead=-15.0, speed=15.0), aside_m=50.0), LIMITS, braking=True).stage == 2
+    )
+    assert (
+        judge(15.0, _at(5.0, lead=-1.5, speed=15.0), replace(LIMITS, steer_mps2=99.0), braking=True).stage
+        == 2
+    )
+    assert (
+        judge(15.0, _at(5.0, lead=-1.6, speed=15.0), replace(LIMITS, steer_mps2=99.0), braking=True).stage < 2
+    )
+
+
 def test_what_stands_waits_while_steering_still_helps() -> None:
     standing = _at(5.6, lead=0.0, speed=30.0)
     assert judge(30.0, standing, LIMITS, braking=False).stage < 2
