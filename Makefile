@@ -24,6 +24,9 @@ samples: $(READY) ## make data_samples/ anew, and show which decisions changed
 	$(BIN)/python -m apps.healthcare.simulation.samples
 	$(BIN)/edgeai decisions check
 
+mutants: $(READY) ## every small change to the code that decides must fail a test, or be named with its reason
+	$(BIN)/python tools/mutants.py
+
 wheels: ## the base dependencies as binary wheels for aarch64 Linux, Python 3.11 to 3.13
 	$(PYTHON) tools/wheels.py
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from apps.automotive.braking.loop import braking_loop
 from apps.automotive.braking.options import BrakingOptions
 from apps.automotive.config import AutomotiveConfig
-from apps.automotive.perception.loop import perception_loop
+from apps.automotive.perception.loop import SHIPPED, perception_loop
+from apps.automotive.perception.options import EvaluateOptions as PerceptionOptions
+from apps.automotive.perception.train_options import TrainOptions
 from apps.automotive.planning.loop import planning_loop
 from apps.automotive.planning.options import PlanningOptions
 from apps.automotive.simulation.loop import simulation_loop
@@ -27,6 +29,20 @@ def loops(config: AutomotiveConfig) -> Sequence[LoopSpec[Any]]:
         planning_loop(config),
         braking_loop(config),
     )
+
+
+def evaluate_perception(options: PerceptionOptions, progress: Progress) -> object:
+    """Track recordings in KITTI's layout; the mathematics is imported only now."""
+    from apps.automotive.perception.evaluate import evaluate
+
+    return evaluate(options, progress)
+
+
+def train_perception(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
+    """Train the camera's detector on simulated pictures (extra ``train``); its libraries are imported only now."""
+    from apps.automotive.perception.train import train
+
+    return train(options, progress)
 
 
 def evaluate_planning(options: PlanningOptions, progress: Progress) -> object:
@@ -49,16 +65,27 @@ app = App(
     config=AutomotiveConfig,
     loops=loops,
     tasks=(
+        Task(
+            "perception",
+            "tracks of recordings in KITTI's layout",
+            evaluate_perception,
+            PerceptionOptions,
+            train_perception,
+            TrainOptions,
+        ),
         Task("planning", "seeded scenarios, each driven to its end", evaluate_planning, PlanningOptions),
-        Task("braking", "tables of approaches, and hours of benign traffic", evaluate_braking, BrakingOptions),
+        Task(
+            "braking", "tables of approaches, and hours of benign traffic", evaluate_braking, BrakingOptions
+        ),
     ),
+    models=(SHIPPED.with_suffix(".card.toml"),),
     panels=(
         Panel(
             "road",
             "Road",
             _PAGE / "road.js",
             (
-                "automotive.perception/seen",
+                "automotive.perception/birds_eye",
                 "automotive.perception/camera",
                 "automotive.planning/plan",
                 "automotive.braking/brake",

@@ -18,15 +18,19 @@ class VehicleConfig(BaseModel):
 
     model_config = _STRICT
 
-    name: str = Field("ego", min_length=1, max_length=64, description="the subject of its alerts")
-    length_m: float = Field(4.6, gt=1, le=20)
-    width_m: float = Field(1.9, gt=0.5, le=3)
-    wheelbase_m: float = Field(2.8, gt=0.5, le=10)
-    rear_overhang_m: float = Field(0.95, ge=0, le=5, description="from the rear axle to the rear bumper")
-    steering_limit_rad: float = Field(0.55, gt=0, le=1)
-    steering_rate_radps: float = Field(0.6, gt=0, le=3)
-    acceleration_mps2: float = Field(2.5, gt=0, le=10, description="the most that the drive gives")
-    braking_mps2: float = Field(8.5, gt=0, le=12, description="the most that the brake gives on this road")
+    name: str = Field(default="ego", min_length=1, max_length=64, description="the subject of its alerts")
+    length_m: float = Field(default=4.6, gt=1, le=20)
+    width_m: float = Field(default=1.9, gt=0.5, le=3)
+    wheelbase_m: float = Field(default=2.8, gt=0.5, le=10)
+    rear_overhang_m: float = Field(
+        default=0.95, ge=0, le=5, description="from the rear axle to the rear bumper"
+    )
+    steering_limit_rad: float = Field(default=0.55, gt=0, le=1)
+    steering_rate_radps: float = Field(default=0.6, gt=0, le=3)
+    acceleration_mps2: float = Field(default=2.5, gt=0, le=10, description="the most that the drive gives")
+    braking_mps2: float = Field(
+        default=8.5, gt=0, le=12, description="the most that the brake gives on this road"
+    )
 
     @property
     def front_m(self) -> float:
@@ -45,10 +49,12 @@ class PlanningConfig(BaseModel):
     model_config = _STRICT
 
     speed_mps: float = Field(
-        30.0, gt=0, le=60, description="never faster than this, whatever the road allows"
+        default=30.0, gt=0, le=60, description="never faster than this, whatever the road allows"
     )
-    lateral_acceleration_mps2: float = Field(2.5, gt=0, le=6, description="in bends; twice that to evade")
-    headway_s: float = Field(1.6, gt=0.5, le=5, description="to the one ahead")
+    lateral_acceleration_mps2: float = Field(
+        default=2.5, gt=0, le=6, description="in bends; twice that to evade"
+    )
+    headway_s: float = Field(default=1.6, gt=0.5, le=5, description="to the one ahead")
     lane_changes: bool = True
 
 
@@ -58,9 +64,13 @@ class BrakingConfig(BaseModel):
     model_config = _STRICT
 
     limits: Limits = Limits()
-    spin_s: float = Field(0.0, ge=0, le=0.001, description="spin so long before a release instead of sleeping")
+    spin_s: float = Field(
+        default=0.0, ge=0, le=0.001, description="spin so long before a release instead of sleeping"
+    )
     cores: tuple[int, ...] = ()
-    priority: int | None = Field(None, ge=1, le=99, description="SCHED_FIFO, where the machine allows it")
+    priority: int | None = Field(
+        default=None, ge=1, le=99, description="SCHED_FIFO, where the machine allows it"
+    )
 
     @property
     def realtime(self) -> Realtime:
@@ -74,12 +84,19 @@ class SimulationConfig(BaseModel):
     model_config = _STRICT
 
     scenario: Literal["motorway", "town", "country", "pedestrian", "jam_end", "cut_in"] = "town"
-    seed: int = Field(0, ge=0)
-    repeat: bool = Field(True, description="at the end of a scenario begin the next one, with another seed")
-    with_brake: bool = Field(True, description="no: there is no braking loop, and nobody waits for one")
-    only_sensors: tuple[Literal["camera", "lidar", "radar"], ...] = Field((), description="none: all of them")
+    seed: int = Field(default=0, ge=0)
+    repeat: bool = Field(
+        default=True, description="at the end of a scenario begin the next one, with another seed"
+    )
+    with_brake: bool = Field(
+        default=True, description="no: there is no braking loop, and nobody waits for one"
+    )
+    only_sensors: tuple[Literal["camera", "lidar", "radar"], ...] = Field(
+        default=(), description="none: all of them"
+    )
     failures: tuple[str, ...] = Field(
-        (), description="what fails, as sensor:kind:amount:from_s:until_s, such as radar:late:0.2:5:10"
+        default=(),
+        description="what fails, as sensor:kind:amount:from_s:until_s, such as radar:late:0.2:5:10",
     )
 
 

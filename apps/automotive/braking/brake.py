@@ -51,7 +51,11 @@ class Brake:
         """Take in the lidar's sector ahead."""
         if self._lidar is not None and time_ns <= self._lidar[0]:
             return
-        same = self._lidar is not None and len(cloud.xyz_m) > 0 and np.array_equal(self._lidar[1].xyz_m, cloud.xyz_m)
+        same = (
+            self._lidar is not None
+            and len(cloud.xyz_m) > 0
+            and np.array_equal(self._lidar[1].xyz_m, cloud.xyz_m)
+        )
         self._lidar_same = self._lidar_same + 1 if same else 0
         self._lidar = (time_ns, cloud)
 
@@ -110,7 +114,7 @@ class Brake:
         if "lidar" not in lost and self._lidar is not None:
             lidar = lidar_threat(self._lidar[1], path, self._lidar[0])
             stamps.append(self._lidar[0])
-        return merged(radar, tracks, lidar), stamps
+        return merged(radar, tracks, lidar, radar_alone="lidar" in lost and "tracks" in lost), stamps
 
     def _command(self, now_ns: int, verdict: Verdict, evidence_ns: int) -> BrakeCommand:
         return BrakeCommand(

@@ -25,7 +25,7 @@ class Code(StrEnum):
 RULES: Mapping[str, Rule] = {
     Code.COLLISION_WARNING: Rule(raise_after_s=0.1, clear_after_s=1.0),
     Code.EMERGENCY_BRAKING: Rule(clear_after_s=2.0, latched=True),
-    Code.BRAKE_BLIND: Rule(clear_after_s=1.0),
+    Code.BRAKE_BLIND: Rule(raise_after_s=0.2, clear_after_s=1.0),
     Code.SENSOR_LOST: Rule(raise_after_s=0.3, clear_after_s=1.0),
 }
 
@@ -67,7 +67,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         if not 0 < self.release_mps2 < self.partial_from_mps2 <= self.full_from_mps2 < self.own_braking_mps2:
-            raise ValueError("0 < release_mps2 < partial_from_mps2 <= full_from_mps2 < own_braking_mps2 must hold")
+            raise ValueError(
+                "0 < release_mps2 < partial_from_mps2 <= full_from_mps2 < own_braking_mps2 must hold"
+            )
         if not 0 < self.partial_mps2 <= self.full_mps2:
             raise ValueError("0 < partial_mps2 <= full_mps2 must hold")
         if min(self.response_s, self.margin_m, self.warning_s, self.steer_mps2) <= 0:
@@ -108,7 +110,7 @@ NOTHING = Verdict(0, 0.0, "", math.inf)
 
 
 def safe_distance(speed_mps: float, lead_mps: float, limits: Limits) -> float:
-    """Return the RSS longitudinal safe distance in m behind one who drives the same way (Shalev-Shwartz 2017, eq. 2)."""
+    """Return the safe distance in m behind one who drives the same way, by RSS (Shalev-Shwartz et al. 2017)."""
     faster = speed_mps + limits.response_s * limits.own_acceleration_mps2
     during = (speed_mps + faster) / 2 * limits.response_s
     own = faster * faster / (2 * limits.own_braking_mps2)
@@ -119,8 +121,6 @@ def safe_distance(speed_mps: float, lead_mps: float, limits: Limits) -> float:
 def time_to_collision(speed_mps: float, threat: Threat) -> float:
     """Return the seconds to contact if both keep speed and braking; infinite where there is none."""
     closing, gap = speed_mps - threat.speed_mps, max(threat.gap_m, 0.0)
-    if gap == 0.0 and closing > 0.0:
-        return 0.0
     braking = threat.braking_mps2
     if braking > 0.0 and threat.speed_mps > 0.0:
         stands_s = threat.speed_mps / braking
@@ -170,12 +170,15 @@ def judge(speed_mps: float, threat: Threat, limits: Limits, *, braking: bool) ->
     waits = threat.speed_mps < limits.moving_mps and not threat.crosses and can_steer(threat, time_s, limits)
     if required >= limits.full_from_mps2 and not waits:
         return Verdict(3, limits.full_mps2, "required deceleration", time_s, threat)
-    if braking and required >= limits.release_mps2:
+    comes = threat.speed_mps < -limits.moving_mps  # in its own lane, most likely: it keeps no brake on
+    if braking and required >= limits.release_mps2 and not (waits and comes):
         deceleration = min(max(limits.partial_mps2, 1.2 * required), limits.full_mps2)
         return Verdict(2, deceleration, "braking until it is over", time_s, threat)
     if required >= limits.partial_from_mps2 and not waits:
         return Verdict(2, limits.partial_mps2, "required deceleration", time_s, threat)
-    unsafe = speed_mps > threat.speed_mps and threat.gap_m < safe_distance(speed_mps, threat.speed_mps, limits)
+    unsafe = speed_mps > threat.speed_mps and threat.gap_m < safe_distance(
+        speed_mps, threat.speed_mps, limits
+    )
     if time_s < limits.warning_s and unsafe:
         return Verdict(1, 0.0, "closer than the safe distance, and closing", time_s, threat)
     return Verdict(0, 0.0, "", time_s, threat)
@@ -201,21 +204,35 @@ def blind(limits: Limits) -> Verdict:
 def conditions(verdict: Verdict, lost: Iterable[str], vehicle: str) -> tuple[Condition, ...]:
     """Return what holds: the stage that is reached, and the sensors that are missing."""
     found = [
-        Condition(Code.SENSOR_LOST, f"{vehicle}/{sensor}", Priority.MEDIUM, TITLES[Code.SENSOR_LOST], {"sensor": sensor})
+        Condition(
+            Code.SENSOR_LOST,
+            f"{vehicle}/{sensor}",
+            Priority.MEDIUM,
+            TITLES[Code.SENSOR_LOST],
+            {"sensor": sensor},
+        )
         for sensor in lost
     ]
     if verdict.stage == 0:
         return tuple(found)
-    evidence: dict[str, object] = {"reason": verdict.reason, "deceleration_mps2": round(verdict.deceleration_mps2, 1)}
+    evidence: dict[str, object] = {
+        "reason": verdict.reason,
+        "deceleration_mps2": round(verdict.deceleration_mps2, 1),
+    }
     if verdict.threat is None:
-        return (*found, Condition(Code.BRAKE_BLIND, vehicle, Priority.HIGH, TITLES[Code.BRAKE_BLIND], evidence))
+        return (
+            *found,
+            Condition(Code.BRAKE_BLIND, vehicle, Priority.HIGH, TITLES[Code.BRAKE_BLIND], evidence),
+        )
     evidence |= {
         "time_to_collision_s": round(min(verdict.time_to_collision_s, 99.0), 2),
         "gap_m": round(verdict.threat.gap_m, 1),
         "source": verdict.threat.source,
     }
     code, priority = (
-        (Code.COLLISION_WARNING, Priority.MEDIUM) if verdict.stage == 1 else (Code.EMERGENCY_BRAKING, Priority.HIGH)
+        (Code.COLLISION_WARNING, Priority.MEDIUM)
+        if verdict.stage == 1
+        else (Code.EMERGENCY_BRAKING, Priority.HIGH)
     )
     return (*found, Condition(code, vehicle, priority, TITLES[code], evidence))
 

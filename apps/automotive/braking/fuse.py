@@ -13,8 +13,13 @@ SIDE_MARGIN_M = 0.1
 LOWEST_EXISTENCE = 0.7
 CROSSING_MPS = 0.6
 CROSSING_WITHIN_S = 2.5
+SETTLED_S = 0.4
+"""A track younger than this has no sideways speed that one could stop a car for."""
 LOWEST_BRAKING_MPS2 = 1.5
 """A deceleration smaller than this is noise of the estimate."""
+STANDS_MPS = 2.0
+AGREE_M = 3.0
+"""Two sensors mean one thing where their gaps differ by less."""
 LIDAR_BIN_M = 0.5
 LIDAR_POINTS = 4
 LIDAR_TALL_M = 0.4
@@ -58,7 +63,9 @@ def lidar_threat(cloud: PointCloud, path: Corridor, time_ns: int) -> Threat | No
     if not len(xyz):
         return None
     along, beside = path.to_path(xyz[:, 0], xyz[:, 1])
-    inside = (np.abs(beside) < path.half_width_m) & (along > path.front_m) & (along < path.front_m + LIDAR_NEAR_M)
+    inside = (
+        (np.abs(beside) < path.half_width_m) & (along > path.front_m) & (along < path.front_m + LIDAR_NEAR_M)
+    )
     inside &= xyz[:, 2] > 0.3
     if inside.sum() < LIDAR_POINTS:
         return None
@@ -97,7 +104,8 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
     closing = np.maximum(odometry.speed_mps - speed, 0.1)
     arrives_s = np.clip(gap / closing, 0.0, CROSSING_WITHIN_S)
     people = np.isin(tracks.kind[which], (ObjectKind.PEDESTRIAN, ObjectKind.CYCLIST))
-    crosses = people & (np.abs(across) > CROSSING_MPS) & (gap / closing < CROSSING_WITHIN_S)
+    settled = tracks.age_s[which] > SETTLED_S
+    crosses = people & settled & (np.abs(across) > CROSSING_MPS) & (gap / closing < CROSSING_WITHIN_S)
     leaves_s = (along + half_along - path.front_m + 4.6) / closing
     edge = path.half_width_m + SIDE_MARGIN_M + half_beside
     then = beside + across * arrives_s
@@ -116,25 +124,37 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
     ]  # fmt: skip
 
 
-def merged(radar: list[Threat], tracks: list[Threat], lidar: Threat | None) -> list[Threat]:
-    """Return all threats; the lidar's, which has no speed, takes that of the nearest one of the others.
+def merged(
+    radar: list[Threat], tracks: list[Threat], lidar: Threat | None, *, radar_alone: bool = False
+) -> list[Threat]:
+    """Return all threats, those that stand only where two sensors say so.
 
-    Where nobody else sees anything near it, it counts as standing.
+    A radar sees manhole covers, rails and bridges as things that stand: such a target counts where a track or the
+    lidar's sector has something there too, or where the radar is all that is left (``radar_alone``). The lidar's
+    threat takes the speed of what it agrees with; where nobody else sees anything near it, it counts as standing.
     """
-    threats = [*radar, *tracks]
+    others = [*tracks, *([lidar] if lidar is not None else [])]
+    believed = [
+        each
+        for each in radar
+        if abs(each.speed_mps) > STANDS_MPS or radar_alone or any(_agree(each, other) for other in others)
+    ]
+    threats = [*believed, *tracks]
     if lidar is None:
         return threats
-    fits = [each for each in threats if abs(each.gap_m - lidar.gap_m) < 2.5]
+    fits = [each for each in threats if _agree(each, lidar)]
     if not fits:
         return [*threats, lidar]
     best = min(fits, key=lambda each: abs(each.gap_m - lidar.gap_m))
-    evidence_ns = min(best.evidence_ns, lidar.evidence_ns)
-    gap = min(best.gap_m, lidar.gap_m)
     both = Threat(
-        gap, best.speed_mps, best.braking_mps2, max(best.aside_m, lidar.aside_m), best.crosses, evidence_ns,
-        f"{best.source} and lidar", best.track,
+        min(best.gap_m, lidar.gap_m), best.speed_mps, best.braking_mps2, max(best.aside_m, lidar.aside_m), best.crosses,
+        min(best.evidence_ns, lidar.evidence_ns), f"{best.source} and lidar", best.track,
     )  # fmt: skip
     return [*threats, both]
+
+
+def _agree(one: Threat, other: Threat) -> bool:
+    return abs(one.gap_m - other.gap_m) < AGREE_M
 
 
 def _noticed(braking_mps2: float) -> float:

@@ -23,7 +23,9 @@ HELD_S = 0.1
 LIVE_EVERY = 25
 
 ODOMETRY: Input[Odometry] = Input("automotive.simulation/odometry", max_age_s=0.15, polled=True)
-RADAR: Input[RadarScan] = Input("automotive.simulation/radar", history="new", depth=8, required=False, polled=True)
+RADAR: Input[RadarScan] = Input(
+    "automotive.simulation/radar", history="new", depth=8, required=False, polled=True
+)
 LIDAR: Input[PointCloud] = Input("automotive.simulation/lidar_ahead", required=False, polled=True)
 TRACKS: Input[Tracks] = Input("automotive.perception", required=False, polled=True)
 
@@ -37,7 +39,9 @@ def braking_loop(config: AutomotiveConfig) -> LoopSpec[BrakeCommand]:
         inputs=(ODOMETRY, RADAR, LIDAR, TRACKS),
         build=lambda: _build(config),
         deadline_s=DEADLINE_S,
-        safe=Decision(BrakeCommand(0, BrakeStage.PARTIAL, limits.blind_mps2, "the brake failed"), conditions=None),
+        safe=Decision(
+            BrakeCommand(0, BrakeStage.PARTIAL, limits.blind_mps2, "the brake failed"), conditions=None
+        ),
         rules=RULES,
         realtime=config.braking.realtime,
     )
@@ -79,11 +83,19 @@ class BrakeStep:
     def fall_back(self, snapshot: Snapshot, fault: Fault) -> Decision[BrakeCommand]:
         """Brake. One late or failed step keeps the last command while its evidence is fresh."""
         last = self._last
-        if fault.kind is not FaultKind.STALE and last is not None and snapshot.now_ns - last.time_ns <= HELD_S * 1e9:
+        if (
+            fault.kind is not FaultKind.STALE
+            and last is not None
+            and snapshot.now_ns - last.time_ns <= HELD_S * 1e9
+        ):
             return Decision(last, conditions=None)
         verdict = Verdict(self._blind.stage, self._blind.deceleration_mps2, fault.message, float("inf"))
         command = BrakeCommand(
-            snapshot.now_ns, BrakeStage.PARTIAL, verdict.deceleration_mps2, fault.message, evidence_ns=snapshot.now_ns
+            snapshot.now_ns,
+            BrakeStage.PARTIAL,
+            verdict.deceleration_mps2,
+            fault.message,
+            evidence_ns=snapshot.now_ns,
         )
         return Decision(command, conditions(verdict, (), self._vehicle), _live(command))
 

@@ -12,9 +12,13 @@ class BrakingOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    hours: float = Field(0.1, ge=0, le=1000, description="of benign traffic, simulated; 10 for the published figure")
-    step_kmh: int = Field(10, ge=5, le=40, description="between the speeds of the tables")
-    tracks: bool = Field(True, description="no: without the tracks of perception, on radar and lidar alone")
-    seed: int = Field(0, ge=0, description="of noise and traffic")
-    threads: int = Field(2, ge=1, le=64, description="processor cores to use")
-    picture: Path | None = Field(None, description="write the tables as a picture (.png); needs matplotlib")
+    hours: float = Field(
+        0.1, ge=0, le=1000, description="of benign traffic, simulated; 10 for the published figure"
+    )
+    step_kmh: int = Field(default=10, ge=5, le=40, description="between the speeds of the tables")
+    tracks: bool = Field(
+        default=True, description="no: without the tracks of perception, on radar and lidar alone"
+    )
+    seed: int = Field(default=0, ge=0, description="of noise and traffic")
+    threads: int = Field(default=2, ge=1, le=64, description="processor cores to use")
+    picture: Path | None = Field(default=None, description="write the tables as a picture (.png)")

@@ -14,9 +14,9 @@ MOUNT_M = 3.7
 MOST_TARGETS = 96
 BESIDE_M = 9.0
 AHEAD_M = 130.0
-GATE_M = (1.8, 1.2)
+GATE_M = (1.5, 0.7)
 """How far along and beside a detection may lie from where its target is expected; beside, more with distance."""
-GATE_AZIMUTH_RAD = 0.03
+GATE_AZIMUTH_RAD = 0.025
 GATE_MPS = 1.5
 CONFIRMED_HITS = 4
 CONFIRMED_AGE_S = 0.14
@@ -103,7 +103,9 @@ class RadarTargets:
         dv = speed - targets.speed_mps[:, None]
         wide = GATE_M[1] + GATE_AZIMUTH_RAD * np.abs(targets.x_m)[:, None]
         distance = (dx / GATE_M[0]) ** 2 + (dy / wide) ** 2 + (dv / GATE_MPS) ** 2
-        distance = np.where((np.abs(dx) < GATE_M[0]) & (np.abs(dy) < wide) & (np.abs(dv) < GATE_MPS), distance, np.inf)
+        distance = np.where(
+            (np.abs(dx) < GATE_M[0]) & (np.abs(dy) < wide) & (np.abs(dv) < GATE_MPS), distance, np.inf
+        )
         rows, columns = np.nonzero(np.isfinite(distance))
         order = np.argsort(distance[rows, columns], kind="stable")
         used = np.zeros(len(targets.x_m), bool)
@@ -126,10 +128,19 @@ class RadarTargets:
         order = np.argsort(x, kind="stable")[:room]
         nothing = np.zeros(len(order))
         born = Targets(
-            x[order], y[order], speed[order], nothing, np.ones(len(order), np.int64), nothing.copy(), nothing.copy()
+            x[order],
+            y[order],
+            speed[order],
+            nothing,
+            np.ones(len(order), np.int64),
+            nothing.copy(),
+            nothing.copy(),
         )
         self.targets = Targets(
-            *(np.concatenate([getattr(self.targets, n), getattr(born, n)]) for n in Targets.__dataclass_fields__)
+            *(
+                np.concatenate([getattr(self.targets, n), getattr(born, n)])
+                for n in Targets.__dataclass_fields__
+            )
         )
 
 
@@ -159,4 +170,8 @@ def _advance(targets: Targets, step_s: float, odometry: Odometry) -> None:
 
 
 def _same(a: RadarScan, b: RadarScan) -> bool:
-    return len(a.range_m) > 0 and np.array_equal(a.range_m, b.range_m) and np.array_equal(a.azimuth_rad, b.azimuth_rad)
+    return (
+        len(a.range_m) > 0
+        and np.array_equal(a.range_m, b.range_m)
+        and np.array_equal(a.azimuth_rad, b.azimuth_rad)
+    )

@@ -155,10 +155,10 @@ def sides(
         targets += [lane * lane_width_m + offset for offset in offsets]
         lanes += [lane] * len(offsets)
     target, within = np.meshgrid(targets, SIDE_WITHIN_S)
-    lane = np.broadcast_to(lanes, target.shape).ravel()
+    lane_of = np.broadcast_to(np.array(lanes, np.int64), target.shape).ravel()
     length = np.maximum(within.ravel() * max(speed_mps, 2.0), SHORTEST_SIDE_M)
     goal = target.ravel()
-    return Sides(_quintic_over(length, d_m, slope, bend_1pm, goal), length, goal, lane)
+    return Sides(_quintic_over(length, d_m, slope, bend_1pm, goal), length, goal, lane_of)
 
 
 def _quartics(v0: float, a0: float, v1: Floats, t1: Floats) -> tuple[Floats, Floats, Floats]:

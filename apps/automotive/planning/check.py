@@ -7,6 +7,7 @@ sideways, for all lateral profiles at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ class Contacts:
     time: NDArray[np.intp]
     obstacle: NDArray[np.intp]
 
-    def reduce(self, values: NDArray[np.generic], profiles: int, how: np.ufunc) -> NDArray[np.generic]:
+    def reduce(self, values: NDArray[Any], profiles: int, how: np.ufunc) -> NDArray[Any]:
         """Reduce (sides, contacts) to (sides, profiles) by a ufunc; where there is no contact: zero."""
         result = np.zeros((values.shape[0], profiles), values.dtype)
         if self.profile.size:

@@ -92,7 +92,8 @@ def _reason(
     table: Table, side: int, speed: int, tier: Tier, cost: NDArray[np.float64], allowed: NDArray[np.bool_]
 ) -> str:
     """Say which constraint took the candidate that costs alone would have chosen, or which cost decided."""
-    wished = np.unravel_index(int(np.argmin(cost)), cost.shape)
+    best = np.unravel_index(int(np.argmin(cost)), cost.shape)
+    wished = int(best[0]), int(best[1])
     if (side, speed) != wished and not allowed[wished]:
         if table.collides[wished]:
             return "constraint: another road user is in the way"

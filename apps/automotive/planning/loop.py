@@ -51,7 +51,9 @@ def _build(config: AutomotiveConfig) -> Parts[Plan]:
     from apps.automotive.planning.stopping import Stopping, warm_up
 
     warm_up(Planner(config.planning, config.vehicle))
-    step = PlanningStep(Planner(config.planning, config.vehicle), Stopping(config.vehicle), config.vehicle.name)
+    step = PlanningStep(
+        Planner(config.planning, config.vehicle), Stopping(config.vehicle), config.vehicle.name
+    )
     return Parts((), step, step.fall_back)
 
 

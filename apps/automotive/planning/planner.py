@@ -140,12 +140,7 @@ class Planner:
         contacts = level(speeds.s_m, speeds.speed_mps, futures, vehicle)
         hits = beside(contacts, moves, futures, vehicle)
         collides = contacts.reduce(hits, count, np.logical_or).astype(bool)
-        speed_at = np.abs(
-            speeds.speed_mps[contacts.profile, contacts.time]
-            - futures.speed_mps[contacts.time, contacts.obstacle]
-        )
-        early = 1.0 + (TIMES_S[-1] - TIMES_S[contacts.time])
-        harm = contacts.reduce(hits * (speed_at**2 * 0.1 + early)[None], count, np.add).astype(np.float64)
+        harm = _harm(contacts, hits, speeds, futures)
         exposure = self._exposure(now, obstacles, speeds, lateral)
         costs = self._costs(now, futures, speeds, lateral, moves, contacts)
         costs["exposure"] = WEIGHTS["exposure"] * exposure
@@ -167,7 +162,7 @@ class Planner:
         contacts = Contacts(contacts.profile[counts], contacts.time[counts], contacts.obstacle[counts])
         hits = beside(contacts, moves, futures, self._vehicle)
         fast = v[contacts.profile, contacts.time]
-        return contacts.reduce(hits * fast[None], count, np.maximum).astype(np.float64)
+        return np.asarray(contacts.reduce(hits * fast[None], count, np.maximum), np.float64)
 
     def _costs(
         self,
@@ -223,7 +218,8 @@ class Planner:
         closing = np.maximum(v[i, t] - some.speed_mps[t, o], 0.0)
         missing = np.clip(1.0 - gap / wish[i, t], 0.0, 1.5) ** 2 * (1.0 + 0.2 * closing)
         hits = beside(contacts, few, some, self._vehicle)
-        return contacts.reduce(hits * missing[None], len(s), np.add).astype(np.float64) / s.shape[1]
+        missing_sum = contacts.reduce(hits * missing[None], len(s), np.add)
+        return np.asarray(missing_sum / s.shape[1], np.float64)
 
     def _closeness(
         self, futures: predict.Futures, speeds: Profiles, moves: Motion, contacts: Contacts
@@ -237,7 +233,7 @@ class Planner:
         )
         fast = np.abs(speeds.speed_mps[i, t] - futures.speed_mps[t, o]) / 10.0
         near = np.clip(1.0 - away / 0.9, 0.0, 1.0) ** 2 * fast[None]
-        return contacts.reduce(near, len(speeds.s_m), np.add).astype(np.float64) / len(TIMES_S)
+        return np.asarray(contacts.reduce(near, len(speeds.s_m), np.add) / len(TIMES_S), np.float64)
 
     # -- memory and output
 
@@ -288,6 +284,20 @@ class Planner:
             safe_stop=stop,
         )
         return Planned(plan, choice.tier, choice, plan.candidates)
+
+
+def _harm(
+    contacts: Contacts, hits: NDArray[np.bool_], speeds: Profiles, futures: predict.Futures
+) -> NDArray[np.float64]:
+    """Return the square of how fast each pair runs into what it first meets, and a little for how soon."""
+    count = len(speeds.s_m)
+    i, t, o = contacts.profile, contacts.time, contacts.obstacle
+    early = (len(TIMES_S) - t).astype(np.float32)
+    first = contacts.reduce(np.where(hits, early[None], np.float32(0.0)), count, np.maximum)
+    meets = hits & (first[:, i] == early[None])
+    closing = (speeds.speed_mps[i, t] - futures.speed_mps[t, o]) ** 2
+    worst = contacts.reduce(meets * closing[None], count, np.maximum)
+    return np.asarray(worst + 0.1 * first, np.float64)
 
 
 def _manoeuvre(kind: str, lane: int, now: Situation) -> str:

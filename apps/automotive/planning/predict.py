@@ -23,7 +23,9 @@ WORST_BRAKING_MPS2 = 8.0
 """How hard one ahead may brake (RSS: b_max of the front vehicle; Shalev-Shwartz et al. 2017)."""
 WORST_WALK_MPS = 1.8
 WORST_WALK_REACH_M = 3.5
-WORST_CUT_IN_MPS = 1.0
+WORST_CUT_IN_MPS = 1.8
+LEAVES_MPS = 0.5
+"""One who moves away from the ego's lane faster than this does not mean to come over."""
 SURPRISE_S = 0.3
 """Nobody changes its mind within this time."""
 
@@ -74,12 +76,19 @@ def worst(obstacles: Obstacles, lane_d_m: float) -> Futures:
         (obstacles.kind == ObjectKind.UNKNOWN) & (np.abs(obstacles.speed_mps) > 1.0)
     )
     with_us = vehicle & (obstacles.speed_mps > 1.0)
-    beside = with_us & (np.abs(away) > 2.2) & (np.abs(away) < 5.0) & (np.abs(obstacles.lateral_mps) < 0.3)
+    beside = (
+        with_us
+        & (np.abs(away) > 2.2)
+        & (np.abs(away) < 5.0)
+        & (obstacles.lateral_mps * np.sign(away) > -LEAVES_MPS)
+    )
     brakes = with_us & ~beside
     braking = np.where(brakes | (obstacles.walks & (obstacles.speed_mps > 0)), -WORST_BRAKING_MPS2, 0.0)
     s, v = _along(obstacles, np.where(obstacles.walks, -3.0 * (obstacles.speed_mps > 0), braking), t)
     d = obstacles.d_m + obstacles.lateral_mps * SETTLES_S * (1.0 - np.exp(-t / SETTLES_S))
-    over = np.sign(away) * np.minimum(WORST_CUT_IN_MPS * late, np.abs(away))
+    over = np.sign(away) * np.minimum(
+        np.maximum(WORST_CUT_IN_MPS, np.abs(obstacles.lateral_mps)) * late, np.abs(away)
+    )
     d = np.where(beside, obstacles.d_m + over, d)
     walk = np.minimum(np.maximum(WORST_WALK_MPS, np.abs(obstacles.lateral_mps)) * late, WORST_WALK_REACH_M)
     reach = np.where(obstacles.walks, walk / 2, 0.0)

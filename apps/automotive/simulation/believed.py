@@ -49,7 +49,9 @@ class BelievedTracks:
         error = self._errors(len(scene.object_id), scene.time_s)
         position = np.stack([scene.object_x_m, scene.object_y_m], axis=1) + error[:, :2]
         yaw = scene.object_yaw_rad
-        velocity = scene.object_speed_mps[:, None] * np.stack([np.cos(yaw), np.sin(yaw)], axis=1) + error[:, 2:]
+        velocity = (
+            scene.object_speed_mps[:, None] * np.stack([np.cos(yaw), np.sin(yaw)], axis=1) + error[:, 2:]
+        )
         still = scene.object_speed_mps < 0.1
         velocity = np.where(still[:, None], 0.3 * error[:, 2:], velocity)
         seen = np.hypot(*(position - (scene.x_m, scene.y_m)).T) < quality.range_m

@@ -40,14 +40,24 @@ def conditions(drive: Drive, vehicle: str, hit: str) -> tuple[Condition, ...]:
     found = []
     if hit:
         evidence = {"hit": hit, "speed_mps": round(drive.speed_mps, 2)}
-        found.append(Condition(Code.COLLISION, vehicle, Priority.HIGH, "The simulated car hit something", evidence))
+        found.append(
+            Condition(Code.COLLISION, vehicle, Priority.HIGH, "The simulated car hit something", evidence)
+        )
     if drive.watchdog:
         found.append(
-            Condition(Code.COMMAND_TOO_OLD, vehicle, Priority.HIGH, "The watchdog brakes", {"reason": drive.watchdog})
+            Condition(
+                Code.COMMAND_TOO_OLD,
+                vehicle,
+                Priority.HIGH,
+                "The watchdog brakes",
+                {"reason": drive.watchdog},
+            )
         )
     if drive.evidence_age_s > OLDEST_EVIDENCE_S:
         age = {"age_s": round(drive.evidence_age_s, 3), "limit_s": OLDEST_EVIDENCE_S}
         found.append(
-            Condition(Code.EVIDENCE_TOO_OLD, vehicle, Priority.MEDIUM, "The brake stands on old evidence", age)
+            Condition(
+                Code.EVIDENCE_TOO_OLD, vehicle, Priority.MEDIUM, "The brake stands on old evidence", age
+            )
         )
     return tuple(found)

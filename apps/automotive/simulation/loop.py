@@ -139,7 +139,9 @@ class SimulationStep:
                 self._collisions += 1
         else:
             world.time_s += TICK_S  # a crash ends the drive; the scenario runs out with everything standing
-        arrived: dict[str, tuple[Reading[object], ...]] = self._sensors.tick(self._number, world.scene(), now_ns)
+        arrived: dict[str, tuple[Reading[object], ...]] = self._sensors.tick(
+            self._number, world.scene(), now_ns
+        )
         if self._number % ROUTE_EVERY == 0:
             arrived["route"] = (Reading(self._route(), now_ns),)
         self._number += 1
@@ -153,12 +155,19 @@ class SimulationStep:
         route = world.scenario.road.route(world.scenario.lane, world.ego_frenet()[0])
         moved = self._sensors.odometry.to_odometry(np.stack([route.x_m, route.y_m], axis=1))
         return Route(
-            moved[:, 0], moved[:, 1], route.lane_width_m, route.lanes_left, route.lanes_right, route.speed_limit_mps
+            moved[:, 0],
+            moved[:, 1],
+            route.lane_width_m,
+            route.lanes_left,
+            route.lanes_right,
+            route.speed_limit_mps,
         )
 
     def _drive(self, now_ns: int) -> Drive:
         ego, brake = self._world.ego, self._actuators.brake
-        age_s = float("nan") if brake is None or not brake.evidence_ns else (now_ns - brake.evidence_ns) * 1e-9
+        age_s = (
+            float("nan") if brake is None or not brake.evidence_ns else (now_ns - brake.evidence_ns) * 1e-9
+        )
         return Drive(
             self._world.time_s, self._world.scenario.name, self._seed, ego.speed_mps, ego.acceleration_mps2, age_s,
             self._watchdog, self._collisions,
@@ -179,5 +188,10 @@ class SimulationStep:
             "x_m": [round(value, 2) for value in scene.object_x_m.tolist()],
             "y_m": [round(value, 2) for value in scene.object_y_m.tolist()],
             "kind": scene.object_kind.tolist(),
-            "ego": [round(scene.x_m, 2), round(scene.y_m, 2), round(scene.yaw_rad, 4), round(scene.speed_mps, 2)],
+            "ego": [
+                round(scene.x_m, 2),
+                round(scene.y_m, 2),
+                round(scene.yaw_rad, 4),
+                round(scene.speed_mps, 2),
+            ],
         }

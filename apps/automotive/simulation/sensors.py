@@ -41,7 +41,11 @@ class Sensors:
 
     def __init__(self, seed: int, failures: Sequence[Failure] = (), *, only: Sequence[str] = ()) -> None:
         rngs = dict(
-            zip(("camera", "lidar", "radar", "odometry", "wires"), np.random.default_rng([seed, 7]).spawn(5), strict=True)
+            zip(
+                ("camera", "lidar", "radar", "odometry", "wires"),
+                np.random.default_rng([seed, 7]).spawn(5),
+                strict=True,
+            )
         )
         self.odometry = OdometrySensor(rngs["odometry"])
         wires = (
@@ -50,15 +54,19 @@ class Sensors:
             Wire("lidar", Lidar(rngs["lidar"]).scan, 10, 0.03, 0.01),
             Wire("camera", Camera(rngs["camera"]).render, 100 / 30, 0.02, 0.005),
         )
-        self._wires = tuple(wire for wire in wires if not only or wire.name in only or wire.name == "odometry")
+        self._wires = tuple(
+            wire for wire in wires if not only or wire.name in only or wire.name == "odometry"
+        )
         self._channels: dict[str, Channel[Any]] = {
-            wire.name: Channel(wire.name, rngs["wires"], delay_s=wire.delay_s, jitter_s=wire.jitter_s, failures=failures)
+            wire.name: Channel(
+                wire.name, rngs["wires"], delay_s=wire.delay_s, jitter_s=wire.jitter_s, failures=failures
+            )
             for wire in self._wires
         }
         self._sequence = dict.fromkeys(self._channels, 0)
 
     def tick(self, number: int, scene: Scene, now_ns: int) -> dict[str, tuple[Reading[Any], ...]]:
-        """Read the sensors that are due at tick ``number`` of 10 ms; return what arrives, stamped on ``now_ns``'s clock."""
+        """Read the sensors that are due at tick ``number``; return what arrives, stamped against ``now_ns``."""
         for wire in self._wires:
             if int(number / wire.ticks) != int((number - 1) / wire.ticks) or number == 0:
                 self._channels[wire.name].push(scene.time_s, wire.read(scene))
@@ -81,7 +89,9 @@ class Sensors:
 def sector_ahead(cloud: PointCloud) -> PointCloud:
     """Return the returns in front of the car, above the ground and below its roof: what the brake needs at most."""
     xyz = cloud.xyz_m
-    keep = (xyz[:, 0] > 2.0) & (xyz[:, 0] < AHEAD_M) & (np.abs(xyz[:, 1]) < np.tan(AHEAD_RAD) * xyz[:, 0] + 1.5)
+    keep = (
+        (xyz[:, 0] > 2.0) & (xyz[:, 0] < AHEAD_M) & (np.abs(xyz[:, 1]) < np.tan(AHEAD_RAD) * xyz[:, 0] + 1.5)
+    )
     keep &= (xyz[:, 2] > 0.25) & (xyz[:, 2] < 2.5)
     index = np.flatnonzero(keep)[:LONGEST_SECTOR]
     points, reflectance = xyz[index], cloud.reflectance[index]
@@ -96,7 +106,11 @@ def read_failures(texts: Sequence[str]) -> tuple[Failure, ...]:
     for text in texts:
         sensor, _, rest = text.partition(":")
         kind, *numbers = rest.split(":")
-        if sensor not in ("camera", "lidar", "radar", "odometry") or kind not in set(FailureKind) or len(numbers) > 3:
+        if (
+            sensor not in ("camera", "lidar", "radar", "odometry")
+            or kind not in set(FailureKind)
+            or len(numbers) > 3
+        ):
             raise ConfigError(
                 f"failure {text!r}: say sensor:kind:amount:from_s:until_s with a sensor of camera, lidar, radar, "
                 f"odometry and a kind of {', '.join(FailureKind)}"

@@ -134,17 +134,25 @@ class Traffic:
         return tuple(np.concatenate([[own], others]) for own, others in zip(ego, mine, strict=True))
 
     def _idm(self, s: Floats, d: Floats, v: Floats, length: Floats, width: Floats) -> Floats:
-        """Return the IDM's acceleration behind whoever is ahead and overlaps sideways; of the ego's too, unused."""
-        gap = s[None, :] - s[:, None] - (length[None, :] + length[:, None]) / 2
-        beside = np.abs(d[None, :] - d[:, None]) < (width[None, :] + width[:, None]) / 2 + 0.3
-        ahead = (s[None, :] > s[:, None]) & beside
-        gap = np.where(ahead, np.maximum(gap, 0.1), np.inf)
-        lead = np.argmin(gap, axis=1)
-        own = np.arange(len(s))
-        gap, lead_v = gap[own, lead], v[lead]
+        """Return the IDM's acceleration behind whoever is ahead and overlaps sideways; of the ego's too, unused.
+
+        Who is beside the road, or comes the other way beyond its edge, is in nobody's way.
+        """
+        half = self.road.lane_width_m / 2
+        on_road = (d > -half - width / 2) & (d < (2 * self.road.lanes - 1) * half + width / 2)
+        on_road[0] = True
+        some = np.flatnonzero(on_road)
         desired = np.concatenate([[v[0] + 0.1], self._desired])
         headway = np.concatenate([[1.2], self._headway])
-        return idm(v, desired, gap, v - lead_v, headway)
+        result = np.zeros(len(s))
+        s, d, v, length, width = s[some], d[some], v[some], length[some], width[some]
+        gap = s[None, :] - s[:, None] - (length[None, :] + length[:, None]) / 2
+        beside = np.abs(d[None, :] - d[:, None]) < (width[None, :] + width[:, None]) / 2 + 0.3
+        gap = np.where((s[None, :] > s[:, None]) & beside, np.maximum(gap, 0.1), np.inf)
+        lead = np.argmin(gap, axis=1)
+        gap, lead_v = gap[np.arange(len(s)), lead], v[lead]
+        result[some] = idm(v, desired[some], gap, v - lead_v, headway[some])
+        return result
 
     def _fire(self, ego: tuple[float, float, float, float, float]) -> None:
         for i, actor in enumerate(self.actors):
@@ -229,4 +237,4 @@ def idm(
     wanted = IDM_STANDSTILL_M + np.maximum(speed_mps * headway_s + dynamic, 0.0)
     free = 1.0 - (np.maximum(speed_mps, 0.0) / desired_mps) ** IDM_EXPONENT
     acceleration = IDM_ACCELERATION_MPS2 * (np.maximum(free, -3.0) - (wanted / gap_m) ** 2)
-    return np.clip(acceleration, -STRONGEST_BRAKING_MPS2, IDM_ACCELERATION_MPS2)
+    return np.asarray(np.clip(acceleration, -STRONGEST_BRAKING_MPS2, IDM_ACCELERATION_MPS2))

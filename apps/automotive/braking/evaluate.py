@@ -1,0 +1,112 @@
+"""Cases and benign hours -> figures of the brake."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+from scipy.stats import chi2
+
+from apps.automotive.braking.cases import Case, cases
+from apps.automotive.braking.driving import Approach, approach, benign
+from apps.automotive.braking.options import BrakingOptions
+from apps.automotive.simulation.scenarios import benign_scenario
+from edgeai_core.app import Progress
+from edgeai_core.metrics.evaluation import DataRef, Evaluation, Figure, ModelRef
+
+TASK = "automotive.braking"
+BENIGN_S = 120.0
+UP_TO_KMH = 50
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+def evaluate(options: BrakingOptions, progress: Progress) -> Evaluation:
+    """Drive the tables and the benign traffic. Rows are the cases, then every false brake."""
+    table = list(cases(options.step_kmh))
+    jobs = [(case, options.seed + number, options.tracks) for number, case in enumerate(table)]
+    ends = list(_in_parallel(_approach, jobs, options.threads, "driving approaches", progress))
+    drives = math.ceil(options.hours * 3600 / BENIGN_S)
+    seeds = [options.seed * 100_000 + number for number in range(drives)]
+    traffic = list(_in_parallel(_benign, seeds, options.threads, "driving in benign traffic", progress))
+    hours = sum(seconds for seconds, _ in traffic) / 3600
+    false = [row for _, rows in traffic for row in rows]
+    if options.picture is not None:
+        from apps.automotive.braking.pictures import draw_tables
+
+        draw_tables(table, ends, options.picture)
+    with_tracks = "radar, lidar and tracks" if options.tracks else "radar and lidar alone"
+    figures = _avoided(table, ends, with_tracks) | {"false_brakes_per_hour": _rate(len(false), hours)}
+    data = (
+        DataRef("approaches after Euro NCAP's protocols, simulated", "Apache-2.0", {"cases": len(table)}),
+        DataRef("benign traffic, simulated", "Apache-2.0", {"drives": drives, "minutes": round(hours * 60)}),
+    )
+    rows = [_row(case, end) for case, end in zip(table, ends, strict=True)]
+    return Evaluation(TASK, ModelRef("staged emergency brake", "1"), data, figures, (*rows, *false))
+
+
+def _approach(job: tuple[Case, int, bool]) -> Approach:
+    case, seed, tracks = job
+    return approach(case.scenario, seed, tracks=tracks)
+
+
+def _benign(seed: int) -> tuple[float, list[dict[str, object]]]:
+    return benign(benign_scenario(seed, BENIGN_S), seed)
+
+
+def _in_parallel(
+    work: Callable[[J], R], jobs: Sequence[J], threads: int, label: str, progress: Progress
+) -> Iterator[R]:
+    if threads == 1 or len(jobs) < 2:
+        for i, job in enumerate(jobs):
+            progress(label, i, len(jobs))
+            yield work(job)
+    else:
+        with ProcessPoolExecutor(threads, mp_context=get_context("spawn")) as pool:
+            for i, result in enumerate(pool.map(work, jobs)):
+                progress(label, i, len(jobs))
+                yield result
+    progress(label, len(jobs), len(jobs))
+
+
+def _avoided(table: Sequence[Case], ends: Sequence[Approach], note: str) -> dict[str, Figure]:
+    def share(prefix: str, up_to_kmh: int) -> Figure:
+        own = [
+            end
+            for case, end in zip(table, ends, strict=True)
+            if case.table.startswith(prefix) and case.speed_kmh <= up_to_kmh
+        ]
+        return Figure.share(sum(end.contact_kmh is None for end in own), len(own), note)
+
+    return {
+        "avoided_up_to_50_kmh": share("CC", UP_TO_KMH),
+        "avoided_car_to_car": share("CC", 1000),
+        "avoided_pedestrian_up_to_50_kmh": share("CP", UP_TO_KMH),
+        "avoided_pedestrian": share("CP", 1000),
+    }
+
+
+def _rate(count: int, hours: float) -> Figure:
+    """Return events per hour with the exact Poisson interval (Garwood, Biometrika 28:437-442, 1936)."""
+    if hours == 0:
+        return Figure.of(None, None, 0, "1/h", "no benign traffic was driven")
+    low = chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
+    high = chi2.ppf(0.975, 2 * count + 2) / 2
+    note = f"{count} in {hours:.2f} simulated hours: radar with clutter and ghosts, tracks with noise; partial or full"
+    return Figure.of(count / hours, (low / hours, high / hours), count, "1/h", note)
+
+
+def _row(case: Case, end: Approach) -> dict[str, object]:
+    return {
+        "table": case.table,
+        "speed_kmh": case.speed_kmh,
+        "case": case.detail,
+        "avoided": end.contact_kmh is None,
+        "contact_kmh": end.contact_kmh,
+        "braked_at_m": end.braked_at_m,
+        "stage": end.stage,
+    }
