@@ -60,7 +60,9 @@ class InspectionConfig(BaseModel):
     )
     camera: CameraConfig = CameraConfig()
     simulation: LineConfig = LineConfig()
-    pass_quality: float = Field(default=0.95, gt=0, lt=1, description="a part passes above this quality score")
+    pass_quality: float = Field(
+        default=0.95, gt=0, lt=1, description="a part passes above this quality score"
+    )
     run_length: int = Field(default=5, ge=2, le=1000, description="so many rejects in a row are an alert")
     usual_reject_rate: float = Field(
         default=0.02, gt=0, lt=0.5, description="the share of rejects of a process in control"
