@@ -80,7 +80,9 @@ def test_a_board_that_lies_a_little_off_is_laid_before_it_is_compared() -> None:
     board, box = damaged(1, 100, 5)
     shifted = np.roll(board, (2, -3), (0, 1))
     found = find_candidates(template(), shifted)
-    near = overlaps(found.boxes + np.array([-10, -10, 10, 10]), np.array([box], np.float32) + np.array([-3, 2, -3, 2]))
+    near = overlaps(
+        found.boxes + np.array([-10, -10, 10, 10]), np.array([box], np.float32) + np.array([-3, 2, -3, 2])
+    )
     assert near.max() > 0.33
 
 
