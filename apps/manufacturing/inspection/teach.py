@@ -131,7 +131,7 @@ def teach(
         heads = _heads(seen, labels, rows[part.train], strength, seed)
         evidence[part.test] = _evidence(seen, heads, rows[part.test])
     progress("cross-validation", len(parts), len(parts))
-    judge = _heads(seen, labels, rows, strength, seed)
+    judge, evidence = _rescaled(_heads(seen, labels, rows, strength, seed), evidence, truth)
     tried: dict[str, float] = {}
     texture_rows = seen.features.texture[rows]
     known = np.isfinite(evidence).all(axis=1)
@@ -191,6 +191,19 @@ def _heads(
         heat_at=1.0,
         mix=(0.5, 0.5) if whole is None else (0.0, 0.0, 1.0),
     )
+
+
+def _rescaled(judge: Judge, evidence: Floats, truth: NDArray[np.int64]) -> tuple[Judge, Floats]:
+    """Set the z-scores by good parts that the bank had not seen: those it remembers are too like it."""
+    out = evidence.copy()
+    scales = []
+    for column, (centre, scale) in enumerate((judge.bank_z, judge.oddness_z)):
+        good = evidence[truth == 0, column]
+        good = good[np.isfinite(good)]
+        middle, spread = float(np.median(good)), float(good.std()) + 1e-3
+        out[:, column] = (evidence[:, column] - middle) / spread
+        scales.append((centre + scale * middle, scale * spread))
+    return replace(judge, bank_z=scales[0], oddness_z=scales[1]), out
 
 
 def _matrix(seen: Seen, rows: NDArray[np.int64]) -> Floats:
