@@ -122,7 +122,7 @@ def test_a_recording_replayed_twice_gives_the_same_decisions(tmp_path: Path) -> 
     spec = inspection_loop(InspectionConfig(recording=recording))
     first, again = ([cycle.decision.output for cycle in replay(spec)] for _ in range(2))
     assert first == again
-    assert len(first) == 16
+    assert len(first) == 13
 
 
 def test_the_sample_recordings_are_what_the_simulation_makes(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_the_sample_recordings_are_what_the_simulation_makes(tmp_path: Path) -> 
             made.with_suffix(".truth.json").read_text()
             == (stored / made.name).with_suffix(".truth.json").read_text()
         )
-        assert (stored / made.name).stat().st_size < 200_000
+        assert (stored / made.name).stat().st_size < 300_000
 
 
 def test_inputs_put_a_recording_in_place_of_the_camera(tmp_path: Path) -> None:
