@@ -71,5 +71,9 @@ app = App(
     ),
     panels=(Panel("line", "Line", _PAGE / "line.js", ("manufacturing.inspection/part",)),),
     demo={"inspection.repeat": "true"},
-    models=(_MODELS / "backbone.card.toml",),
+    models=(
+        _MODELS / "backbone.card.toml",
+        _MODELS / "flange" / "model.card.toml",
+        _MODELS / "boards" / "model.card.toml",
+    ),
 )
