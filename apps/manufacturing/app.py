@@ -112,6 +112,8 @@ app = App(
     },
     models=(
         _MODELS / "backbone.card.toml",
+        _MODELS / "flange" / "model.card.toml",
+        _MODELS / "boards" / "model.card.toml",
         *(_MACHINE_MODELS / f"{name}.card.toml" for name in ("bearing", "life", "wear")),
     ),
 )

@@ -26,6 +26,8 @@ TOP = 5
 
 _POOL = 20_000
 _RIDGE = 0.1
+_FLOOR = np.float32(0.01)
+"""Added to squared distances: engines round differently near 0, and a root makes much of it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class MemoryBank:
             flat = each.reshape(-1, each.shape[-1]).astype(np.float32)
             projected = (flat - self.centre) @ self.basis
             squared = (projected**2).sum(axis=1) + (lengths - 2 * projected @ self.bank.T).min(axis=1)
-            out[number] = np.sqrt(np.maximum(squared, 0)).reshape(each.shape[:2])
+            out[number] = np.sqrt(np.maximum(squared, 0) + _FLOOR).reshape(each.shape[:2])
         return out
 
     def append(self, graph: Graph, local: str) -> str:
@@ -59,8 +61,11 @@ class MemoryBank:
         cross = graph.node("MatMul", projected, graph.constant(-2 * self.bank.T))
         cross = graph.node("Add", cross, graph.constant((self.bank**2).sum(axis=1)))
         nearest = graph.node("ReduceMin", cross, axes=[3], keepdims=0)
-        own = graph.node("ReduceSum", graph.node("Mul", projected, projected), graph.constant([3], np.int64), keepdims=0)
-        return graph.node("Sqrt", graph.node("Relu", graph.node("Add", own, nearest)))
+        own = graph.node(
+            "ReduceSum", graph.node("Mul", projected, projected), graph.constant([3], np.int64), keepdims=0
+        )
+        squared = graph.node("Relu", graph.node("Add", own, nearest))
+        return graph.node("Sqrt", graph.node("Add", squared, graph.constant(_FLOOR)))
 
 
 def fit_bank(local: NDArray[np.floating], seed: int) -> MemoryBank:
@@ -80,7 +85,9 @@ def fit_bank(local: NDArray[np.floating], seed: int) -> MemoryBank:
     values, vectors = values[::-1][:COMPONENTS], vectors[:, ::-1][:, :COMPONENTS]
     basis = (vectors / np.sqrt(values + _RIDGE * values.mean())).astype(np.float32)
     projected = (pool - centre) @ basis
-    return MemoryBank(centre, basis, projected[_spread_out(projected, min(BANK, len(projected)), random)])
+    return MemoryBank(
+        centre, basis, projected[_spread_out(projected, min(BANK, (len(projected) + 1) // 2), random)]
+    )
 
 
 def _spread_out(points: Floats, count: int, random: np.random.Generator) -> NDArray[np.int64]:
