@@ -1,1 +1,1 @@
-"""Manufacturing: every part inspected, the machine's health known; the line or the machine is the subject of an alert."""
+"""Manufacturing: parts inspected, the machine's health known; the line or the machine is an alert's subject."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import struct
@@ -173,10 +174,8 @@ class _Worker:
         process, self._process = self._process, None
         if process is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, 9)
-        except ProcessLookupError:
-            pass
         process.wait()
         for stream in (process.stdout, process.stderr):
             if stream is not None:
@@ -200,10 +199,8 @@ class _Worker:
         if code == 0 and not self.buffer and not self._first:
             raise EndOfStream
         assert process.stderr is not None
-        try:
+        with contextlib.suppress(BlockingIOError, OSError):
             self._words += os.read(process.stderr.fileno(), 1 << 14)
-        except (BlockingIOError, OSError):
-            pass
         said = self._words.decode("utf-8", "replace").strip().splitlines()
         raise SensorError(f"{self.what} ended ({code}): {said[-1] if said else 'it said nothing'}")
 

@@ -38,7 +38,7 @@ def capture(device: str, out: int) -> int:
             return 1
         time_ns = time.monotonic_ns()
         ok, frame = camera.retrieve()
-        if not ok or frame is None or frame.dtype.name != "uint8":
+        if not ok or frame.dtype.name != "uint8":
             continue
         height, width = frame.shape[:2]
         channels = 1 if frame.ndim == 2 else frame.shape[2]

@@ -44,13 +44,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Return the pixels of a picture file, grey where all its channels agree; 16 bits are brought to 8.
-
-    Of deeper pictures the upper 8 bits count, of 10, 12 or 16 by the brightest pixel. Transparency is dropped. Raises InputError for what is no picture, is damaged, or too large.
-    """
-    import cv2
-    import numpy as np
-
+    """Return the pixels of a picture file as ``decode_picture`` does. Raises InputError."""
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
@@ -58,19 +52,31 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         raw = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return decode_picture(raw, str(path))
+
+
+def decode_picture(raw: bytes, name: str) -> NDArray[np.uint8]:
+    """Return the pixels of a packed picture, grey where all its channels agree; 16 bits are brought to 8.
+
+    Of deeper pictures the upper 8 bits count, of 10, 12 or 16 by the brightest pixel. Transparency is dropped.
+    Raises InputError, which says ``name``, for what is no picture, is damaged, or too large.
+    """
+    import cv2
+    import numpy as np
+
     if not raw:
-        raise InputError(f"{path}: the file is empty")
+        raise InputError(f"{name}: the file is empty")
     width, height = _stated_size(raw)
     if width * height > MAX_PIXELS:
-        raise InputError(f"{path}: {width} x {height} pixels; a picture has at most {MAX_PIXELS}")
+        raise InputError(f"{name}: {width} x {height} pixels; a picture has at most {MAX_PIXELS}")
     cv2.utils.logging.setLogLevel(0)  # what is wrong with a file is said here, once
     try:
         pixels = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         pixels = None
     if pixels is None or not pixels.size:
-        raise InputError(f"{path}: not a picture, or a damaged one")
-    return frozen(_grey_if_grey(_eight_bits(pixels, path)))
+        raise InputError(f"{name}: not a picture, or a damaged one")
+    return frozen(_grey_if_grey(_eight_bits(pixels, name)))
 
 
 def frozen(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -82,13 +88,13 @@ def frozen(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return whole
 
 
-def _eight_bits(pixels: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
+def _eight_bits(pixels: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
     import numpy as np
 
     if pixels.dtype == np.uint8:
         return np.asarray(pixels, np.uint8)
     if pixels.dtype != np.uint16:
-        raise InputError(f"{path}: pixels of {pixels.dtype}; pictures of 8 or 16 bits can be judged")
+        raise InputError(f"{name}: pixels of {pixels.dtype}; pictures of 8 or 16 bits can be judged")
     top = int(np.asarray(pixels, np.uint16).max())
     shift = 8 if top >= 4096 else 4 if top >= 1024 else 2 if top >= 256 else 0
     return np.asarray(np.asarray(pixels, np.uint16) >> shift, np.uint8)

@@ -67,7 +67,8 @@ def moved_share(thumbnails: list[NDArray[np.float32]], reference: NDArray[np.flo
     median = np.median(thumbnails, axis=0).astype(np.float32)
     size = 4 * THUMBNAIL_PX
     first, second = (
-        cv2.resize(_evened(each), (size, size), interpolation=cv2.INTER_LINEAR) for each in (reference, median)
+        np.asarray(cv2.resize(_evened(each), (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+        for each in (reference, median)
     )
     dx, dy = find_shift(first, second, size // 4)
     return float(np.hypot(dx, dy)) / size

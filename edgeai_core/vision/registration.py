@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeai_core.errors import InputError
+
+T = TypeVar("T", np.float32, np.uint8)
 
 Grey = NDArray[np.float32]
 """A picture, shape (height, width), float32."""
@@ -54,40 +57,44 @@ def find_displacement(reference: Grey, image: Grey, max_px: float = 16.0) -> NDA
     """
     _check(reference, image)
     height, width = reference.shape
-    field = shift = np.zeros((2, 2, 2), np.float32)
+    field: NDArray[np.float32] = np.zeros((2, 2, 2), np.float32)
+    shift = field
     for number, scale in enumerate(SCALES):
         size = (max(16, width // scale), max(16, height // scale))
         small = [_smaller(each, size) for each in (reference, image)]
         if number == 0:
             dx, dy = find_shift(small[0], small[1], int(max_px / scale))
             field = shift = np.full((2, 2, 2), (dx * scale, dy * scale), np.float32)
-        field = cv2.resize(field, size, interpolation=cv2.INTER_LINEAR)
+        field = np.asarray(cv2.resize(field, size, interpolation=cv2.INTER_LINEAR), np.float32)
         for _ in range(_STEPS):
-            off = (field - shift[:1, :1]) / scale
-            field = field + scale * _step(small[0], small[1], field / scale, off, _WINDOW_PX // scale)
+            off = np.asarray((field - shift[:1, :1]) / scale, np.float32)
+            here = np.asarray(field / scale, np.float32)
+            field = field + np.float32(scale) * _step(small[0], small[1], here, off, _WINDOW_PX // scale)
         field = np.clip(field, -max_px, max_px)
     return np.asarray(cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def align(reference: Grey, field: NDArray[np.float32]) -> Grey:
+def align(reference: NDArray[T], field: NDArray[np.float32]) -> NDArray[T]:
     """Return ``reference`` as it would lie in the picture that ``field`` was found for."""
-    places = _places(*reference.shape) - field
-    return np.asarray(cv2.remap(reference, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    columns, rows = _places(*reference.shape)
+    x, y = columns - field[..., 0], rows - field[..., 1]
+    laid = cv2.remap(reference, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(laid, reference.dtype)
 
 
 @lru_cache(maxsize=8)
-def _places(height: int, width: int) -> NDArray[np.float32]:
-    """The coordinates (x, y) of every pixel, shape (height, width, 2)."""
+def _places(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The coordinates x and y of every pixel, each (height, width)."""
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    places = np.dstack([columns, rows])
-    places.flags.writeable = False
-    return places
+    for each in (rows, columns):
+        each.flags.writeable = False
+    return columns, rows
 
 
 def _step(
     reference: Grey, image: Grey, field: NDArray[np.float32], off: NDArray[np.float32], window: int
 ) -> NDArray[np.float32]:
-    """One Gauss-Newton step of the displacement, in pixels of these pictures; ``off`` is how far it is from the shift."""
+    """One Gauss-Newton step of the displacement, in pixels of these pictures; ``off``: its distance from the shift."""
     moved = align(reference, field)
     gx = cv2.Sobel(moved, cv2.CV_32F, 1, 0, scale=0.125)
     gy = cv2.Sobel(moved, cv2.CV_32F, 0, 1, scale=0.125)
@@ -112,7 +119,7 @@ def _smaller(image: Grey, size: tuple[int, int]) -> Grey:
 
 
 def _check(reference: Grey, image: Grey) -> None:
-    if reference.ndim != 2 or reference.shape != image.shape or min(reference.shape) < 32:
+    if reference.ndim != 2 or reference.shape != image.shape or min(reference.shape) < 16:
         raise InputError(
-            f"a picture is registered on one of its own size, of 32 pixels or more: {image.shape}, {reference.shape}"
+            f"a picture is registered on one of its own size, of 16 pixels or more: {image.shape}, {reference.shape}"
         )

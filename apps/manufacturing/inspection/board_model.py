@@ -1,4 +1,4 @@
-"""The taught half of the golden template: which candidates are defects, of which kind, and how large their boxes are."""
+"""The taught half of the golden template: which candidates are defects, of which kind, and how large."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def best_threshold(found: Sequence[Detections], pairs: Sequence[Pair]) -> float:
 
 
 def counts(found: Detections, pair: Pair) -> tuple[int, int, int]:
-    """Return (right detections, detections, labelled boxes): right is an overlap of MATCH_IOU with a free box of its kind."""
+    """Return (right detections, detections, labelled boxes); right ones overlap a free box of their kind."""
     return int(matches(found, pair).sum()), len(found.boxes), len(pair.boxes)
 
 

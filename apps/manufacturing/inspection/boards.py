@@ -1,4 +1,4 @@
-"""Golden template: a board against its template becomes places that differ, each with what tells kinds of defects apart.
+"""Golden template: a board against its template becomes places that differ, each with what tells its kind.
 
 The template is laid onto the board place by place, both are made black and white at the board's own level, and what
 differs by two pixels or more is a candidate. What a defect does to the copper around it names it: an open cuts a
@@ -9,6 +9,7 @@ same three with black and white exchanged.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,7 +27,8 @@ MARGIN_PX = 8
 FEATURES = (
     "brighter", "area", "width", "height", "fill", "elongation", "thickness", "depth", "depth_mean", "near_edge",
     "arcs_2", "share_2", "arcs_5", "share_5", "arcs_9", "share_9", "template_arcs_3", "template_share_3",
-    "template_arcs_7", "template_share_7", "partner", "unrest", "parts", "contrast", "at_border", "regions", "changed_regions",
+    "template_arcs_7", "template_share_7", "partner", "unrest", "parts", "contrast", "at_border", "regions",
+    "changed_regions",
 )  # fmt: skip
 """Of each candidate, in this order; lengths in pixels."""
 
@@ -37,6 +39,7 @@ _MIN_AREA_PX = 10
 _MIN_THICKNESS_PX = 1.3
 """Thinner places are edges that lie a little off: half of all, and of 3,848 labelled defects four."""
 
+_MAX_DIFFERENCE = 0.3
 _MAX_CANDIDATES = 400
 """So many places that differ are not defects but another board, or one that lies too far off."""
 
@@ -63,18 +66,20 @@ def find_candidates(template: Picture, board: Picture) -> Candidates:
     level_t, level_b = _level(template), _level(board)
     field = find_displacement(_unit(template), _unit(board))
     laid = align(template, field)
-    smooth = cv2.blur(board, (2, 2)) if _rings(board) else board
+    smooth = np.asarray(cv2.blur(board, (2, 2)), np.uint8) if _rings(board) else board
     wanted, found = laid > level_t, smooth > level_b
     rows, boxes, areas = [], [], []
     differs = (wanted ^ found).astype(np.uint8)
-    unrest = cv2.blur(differs.astype(np.float32), (65, 65))
+    if differs.mean() > _MAX_DIFFERENCE:
+        raise InputError(
+            f"{differs.mean():.0%} of the board differ from its template: another board, or one that lies too far off"
+        )
+    unrest = np.asarray(cv2.blur(differs.astype(np.float32), (65, 65)), np.float32)
     for brighter in (True, False):
         raw = (found & ~wanted if brighter else wanted & ~found).astype(np.uint8)
         opposite = (wanted & ~found if brighter else found & ~wanted).astype(np.uint8)
         for place in _places(raw):
-            rows.append(
-                _describe(place, brighter, raw, opposite, wanted, found, unrest, laid, board)
-            )
+            rows.append(_describe(place, brighter, raw, opposite, wanted, found, unrest, laid, board))
             boxes.append(place.box)
             areas.append(place.area)
             if len(boxes) > _MAX_CANDIDATES:
@@ -141,7 +146,7 @@ def _describe(
 ) -> list[float]:
     """Return the FEATURES of one place. ``same`` is where the board, or template, has the defect's own colour."""
     window = place.window
-    solid = cv2.morphologyEx(place.mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    solid = _mask(cv2.morphologyEx(place.mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)))
     same_wanted = (wanted[window] == brighter).astype(np.uint8)
     same_found = (found[window] == brighter).astype(np.uint8)
     other_wanted = 1 - same_wanted
@@ -158,8 +163,8 @@ def _describe(
         rings += _ring(solid, same_found, radius)
     for radius in (3, 7):
         rings += _ring(solid, same_wanted, radius)
-    around = cv2.dilate(solid, np.ones((7, 7), np.uint8))
-    near = int((cv2.dilate(solid, np.ones((21, 21), np.uint8)) & opposite[window]).sum())
+    around = _mask(cv2.dilate(solid, np.ones((7, 7), np.uint8)))
+    near = int((_mask(cv2.dilate(solid, np.ones((21, 21), np.uint8))) & opposite[window]).sum())
     regions, changed = _regions(same_wanted, same_found, around)
     contrast = np.abs(board[window].astype(np.int16) - laid[window])[place.mask > 0].mean() / 255.0
     height, width = raw.shape
@@ -176,8 +181,8 @@ def _describe(
 def _ring(solid: NDArray[np.uint8], same: NDArray[np.uint8], radius: int) -> list[float]:
     """How many arcs of a ring around the place have the defect's own colour, and which share of it."""
     size = 2 * radius + 1
-    outer = cv2.dilate(solid, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
-    inner = cv2.erode(outer, np.ones((3, 3), np.uint8), borderValue=1)
+    outer = _mask(cv2.dilate(solid, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))))
+    inner = _mask(cv2.erode(outer, np.ones((3, 3), np.uint8), borderValue=1))
     ring = outer & (1 - inner)
     arc = ring & same
     count, _, stats, _ = cv2.connectedComponentsWithStats(arc, connectivity=8)
@@ -194,6 +199,10 @@ def _regions(
     after = cv2.connectedComponents(found, connectivity=4)[1]
     left = len(np.unique(after[(around > 0) & (found > 0)]))
     return len(touching), len(touching) - left
+
+
+def _mask(pixels: Any) -> NDArray[np.uint8]:
+    return np.asarray(pixels, np.uint8)
 
 
 def _level(picture: Picture) -> float:

@@ -73,7 +73,7 @@ class PartResult:
 
 @dataclass(frozen=True)
 class Tally:
-    """What has gone by: ``parts_per_hour`` and ``cycle_time_s`` over the last parts; ``yield_share`` of those judged."""
+    """What has gone by; ``parts_per_hour`` and ``cycle_time_s`` over the last ones, ``yield_share`` of those judged."""
 
     parts: int = 0
     passed: int = 0

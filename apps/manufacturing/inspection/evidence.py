@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import re
 import threading
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from apps.manufacturing.inspection.decide import InspectionOutput, PartResult
 from edgeai_core.errors import ConfigError
-from edgeai_core.log import get_logger
 from edgeai_core.loop.cycle import Cycle
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 JPEG_QUALITY = 88
 
 _QUEUE = 32
-_log = get_logger("evidence")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class _Item:
 
 
 class EvidenceSink:
-    """Writes a JPEG of every rejected part, with its defects marked, to ``folder``; ``dropped`` counts what it could not.
+    """Writes a JPEG of every rejected part, its defects marked, to ``folder``; ``dropped`` counts what it could not.
 
     Writing is done by a thread of its own: a slow disk costs pictures, never a decision.
     """
@@ -73,12 +73,15 @@ class EvidenceSink:
                 self._write(item)
             except OSError as error:
                 self.dropped += 1
-                _log.warning("evidence cannot be written", folder=str(self._folder), reason=error.strerror)
+                said = {"folder": str(self._folder), "reason": error.strerror}
+                _log.warning("evidence cannot be written", extra=said)
 
     def _write(self, item: _Item) -> None:
         import cv2
 
-        ok, packed = cv2.imencode(".jpg", marked(item.pixels, item.part), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        ok, packed = cv2.imencode(
+            ".jpg", marked(item.pixels, item.part), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        )
         if not ok:
             self.dropped += 1
             return

@@ -20,7 +20,7 @@ MAX_PICTURES = 50_000
 _UNREADABLE_SHARE = 0.1
 _THUMBNAIL_PX = 32
 _ALIKE = (0.96, 0.98, 0.99, 0.999)
-"""Correlation of fine structure from which on two pictures show one part; the first that does not chain all together."""
+"""Correlation of fine structure from which on two pictures show one part; the first that does not chain them all."""
 
 _HASH_BITS = 12
 _NEAREST = 30
@@ -156,7 +156,9 @@ def _proposed(
             if not len(near):
                 continue
             others = near + row + 1
-            for other, value in zip(others.tolist(), (fine[way][others] @ fine[0][row]).tolist(), strict=True):
+            for other, value in zip(
+                others.tolist(), (fine[way][others] @ fine[0][row]).tolist(), strict=True
+            ):
                 pairs[row, other] = max(value, pairs.get((row, other), -1.0))
     first, second = (np.array([pair[side] for pair in pairs], np.int64) for side in (0, 1))
     return first, second, np.array(list(pairs.values()), np.float64)
@@ -187,7 +189,9 @@ def _thumbnail(pixels: Pixels) -> NDArray[np.float32]:
 def _usable(path: Path) -> Pixels:
     pixels = read_picture(path)
     if min(pixels.shape[:2]) < MIN_SIDE_PX:
-        raise InputError(f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels; {MIN_SIDE_PX} a side are the least")
+        raise InputError(
+            f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels; {MIN_SIDE_PX} a side are the least"
+        )
     if int(pixels.max()) - int(pixels.min()) < 8:
         raise InputError(f"{path}: all of one grey; there is nothing to see")
     return pixels
@@ -203,7 +207,9 @@ def _pictures(folders: Sequence[Path]) -> list[Path]:
 
 
 def _masks(folders: Sequence[Path]) -> dict[str, Path]:
-    return {path.stem: path for folder in folders for path in pictures_in(folder) if path.suffix.lower() == ".png"}
+    return {
+        path.stem: path for folder in folders for path in pictures_in(folder) if path.suffix.lower() == ".png"
+    }
 
 
 def _mask_of(path: Path, found: dict[str, Path]) -> Path | None:
@@ -222,5 +228,7 @@ def _stated_groups(table: Path, paths: Sequence[Path]) -> list[str]:
     by_name = {Path(row["file"] or "").name: row["group"] or "" for row in rows}
     missing = [path.name for path in paths if path.name not in by_name]
     if missing:
-        raise InputError(f"{table}: no group for {', '.join(missing[:5])}{' and more' if len(missing) > 5 else ''}")
+        raise InputError(
+            f"{table}: no group for {', '.join(missing[:5])}{' and more' if len(missing) > 5 else ''}"
+        )
     return [by_name[path.name] for path in paths]

@@ -32,6 +32,8 @@ def forest_node(forest: Any, source: str, target: str) -> list[Any]:
     votes: dict[str, list[Any]] = {name: [] for name in _VOTES}
     for number, tree in enumerate(each.tree_ for each in forest.estimators_):
         _append_tree(number, tree, len(forest.estimators_), columns, votes)
+    attributes: dict[str, Any] = {f"nodes_{name}": column for name, column in columns.items()}
+    attributes |= {f"class_{name}": column for name, column in votes.items()}
     ensemble = helper.make_node(
         "TreeEnsembleClassifier",
         [source],
@@ -39,8 +41,7 @@ def forest_node(forest: Any, source: str, target: str) -> list[Any]:
         domain="ai.onnx.ml",
         classlabels_int64s=[int(each) for each in forest.classes_],
         post_transform="NONE",
-        **{f"nodes_{name}": column for name, column in columns.items()},
-        **{f"class_{name}": column for name, column in votes.items()},
+        **attributes,
     )
     return [ensemble]
 

@@ -59,7 +59,9 @@ class MemoryBank:
         cross = graph.node("MatMul", projected, graph.constant(-2 * self.bank.T))
         cross = graph.node("Add", cross, graph.constant((self.bank**2).sum(axis=1)))
         nearest = graph.node("ReduceMin", cross, axes=[3], keepdims=0)
-        own = graph.node("ReduceSum", graph.node("Mul", projected, projected), graph.constant([3], np.int64), keepdims=0)
+        own = graph.node(
+            "ReduceSum", graph.node("Mul", projected, projected), graph.constant([3], np.int64), keepdims=0
+        )
         return graph.node("Sqrt", graph.node("Relu", graph.node("Add", own, nearest)))
 
 

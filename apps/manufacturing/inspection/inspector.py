@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.manufacturing.inspection.board_model import detections, run_forest
-from apps.manufacturing.inspection.boards import find_candidates
+from apps.manufacturing.inspection.board_model import Detections, detections, run_forest
+from apps.manufacturing.inspection.boards import Candidates, find_candidates
 from apps.manufacturing.inspection.decide import Defect
 from apps.manufacturing.inspection.pairs import KINDS
 from apps.manufacturing.inspection.preprocess import Pixels, grey, prepare
@@ -32,7 +32,7 @@ _MAX_DEFECTS = 20
 
 @dataclass(frozen=True)
 class Inspected:
-    """Of one picture: ``quality`` 0 to 1, ``score`` (the higher the worse), ``heat`` (rows, columns), 1 is odd; defects."""
+    """Of one picture: ``quality`` 0 to 1; ``score``, the higher the worse; ``heat`` (rows, columns), 1 is odd."""
 
     quality: float
     score: float
@@ -92,7 +92,9 @@ class BoardInspector:
         self._runner, self._template = runner, template
         margins = runner.card.parameters.get("margins")
         if not isinstance(margins, list) or len(margins) != 4 * len(KINDS):
-            raise ModelError(f"model {self.card.name}: its card has no margins of {len(KINDS)} kinds of defects")
+            raise ModelError(
+                f"model {self.card.name}: its card has no margins of {len(KINDS)} kinds of defects"
+            )
         self._margins = np.array(margins, np.float32).reshape(len(KINDS), 4)
         self._threshold = self.card.number("threshold")
 
@@ -102,21 +104,29 @@ class BoardInspector:
             raise InputError("this model has no template: teach one with --template FILE, or judge --pairs")
         return self.compare(self._template, pixels)
 
+    def detect(self, candidates: Candidates) -> Detections:
+        """Name the places that differ, whatever their score."""
+        return detections(candidates, run_forest(self._runner, candidates.features), self._margins)
+
     def compare(self, template: Pixels, pixels: Pixels) -> Inspected:
         """Judge one board against any template."""
         board = grey(pixels)
         candidates = find_candidates(template, board)
-        found = detections(candidates, run_forest(self._runner, candidates.features), self._margins)
+        found = self.detect(candidates)
         worst = float(found.scores.max(initial=0.0))
         called = found.above(self._threshold)
         heat = np.zeros((board.shape[0] // 8, board.shape[1] // 8), np.float32)
         for box, score in zip(found.boxes, found.scores, strict=True):
             x1, y1, x2, y2 = (box / 8).astype(int).clip(0)
-            heat[y1 : y2 + 1, x1 : x2 + 1] = np.maximum(heat[y1 : y2 + 1, x1 : x2 + 1], score / self._threshold)
+            heat[y1 : y2 + 1, x1 : x2 + 1] = np.maximum(
+                heat[y1 : y2 + 1, x1 : x2 + 1], score / self._threshold
+            )
         height, width = board.shape
         defects = tuple(
             Defect(KINDS[kind - 1], _inside(box, width, height), int(area), round(float(score), 4))
-            for box, kind, score, area in zip(called.boxes, called.types, called.scores, called.areas_px, strict=True)
+            for box, kind, score, area in zip(
+                called.boxes, called.types, called.scores, called.areas_px, strict=True
+            )
         )
         logit = _LOGIT_AT_PASS + 2 * (_logit(self._threshold) - _logit(worst)) + 1e-9
         return Inspected(1 / (1 + math.exp(-logit)), worst, heat, defects[:_MAX_DEFECTS])
@@ -150,5 +160,3 @@ def _inside(box: NDArray[np.floating], width: int, height: int) -> tuple[int, in
 def _logit(share: float) -> float:
     clipped = min(max(share, 1e-4), 1 - 1e-4)
     return math.log(clipped / (1 - clipped))
-
-

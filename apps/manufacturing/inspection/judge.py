@@ -135,7 +135,7 @@ _SOFT = 0.01
 
 
 def judge_graph(judge: Judge, size: int) -> Any:
-    """Return the whole as ONNX: ``picture`` (1, size, size, 3) uint8, ``texture`` -> ``score``, ``quality``, ``heat``."""
+    """Return the whole as ONNX: ``picture`` (1, size, size, 3), ``texture`` -> ``score``, ``quality``, ``heat``."""
     graph = Graph()
     pooled, local = append_features(graph, size)
     odd = append_smooth(graph, judge.bank.append(graph, local))

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.manufacturing.config import InspectionConfig
-from apps.manufacturing.inspection.decide import CAMERA, Code, InspectionOutput, PartResult, condition, verdict_of
+from apps.manufacturing.inspection.decide import (
+    CAMERA,
+    Code,
+    InspectionOutput,
+    PartResult,
+    condition,
+    verdict_of,
+)
 from edgeai_core.decision import Condition, Decision, Rule
 from edgeai_core.errors import InputError
 from edgeai_core.loop.cycle import Fault, FaultKind
@@ -157,7 +164,9 @@ class InspectionStep:
         if fault.kind is not FaultKind.STALE:
             return Decision(output, conditions=None)
         kept = tuple(each for each in self._conditions or () if each.code not in (*CAMERA, Code.NO_PICTURES))
-        return Decision(output, (*kept, condition(Code.NO_PICTURES, self._config.line, {"cause": fault.cause})))
+        return Decision(
+            output, (*kept, condition(Code.NO_PICTURES, self._config.line, {"cause": fault.cause}))
+        )
 
     def _judge(self, picture: Picture) -> Inspected | None:
         try:
@@ -179,7 +188,11 @@ class InspectionStep:
         if tally.run_of_rejects >= self._config.run_length:
             found.append(condition(Code.RUN_OF_REJECTS, line, {"rejects_in_a_row": tally.run_of_rejects}))
         if chart.alarm:
-            evidence = {"usual_share": chart.usual, "rejected": tally.rejected, "parts": tally.parts}
+            evidence: dict[str, object] = {
+                "usual_share": chart.usual,
+                "rejected": tally.rejected,
+                "parts": tally.parts,
+            }
             found.append(condition(Code.REJECT_RATE_DRIFT, line, evidence))
         return tuple(found)
 

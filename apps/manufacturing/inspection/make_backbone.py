@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeai_core.errors import MissingExtraError, ModelError
+from edgeai_core.errors import MissingExtraError
 from edgeai_core.runners.card import ModelCard, TensorSpec, TrainingData, card_path, digest_of, write_card
 from edgeai_core.runners.golden import GoldenVector, write_golden
 from edgeai_core.runners.onnx import OnnxRunner
@@ -81,7 +81,9 @@ def _graph(weights: Mapping[str, np.ndarray]) -> Any:
             number, channels = number + 1, out
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, "height", "width"])
     outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", CHANNELS[name], f"h_{name}", f"w_{name}"])
+        helper.make_tensor_value_info(
+            name, TensorProto.FLOAT, ["n", CHANNELS[name], f"h_{name}", f"w_{name}"]
+        )
         for name in TAPS.values()
     ]
     graph = helper.make_graph(writer.nodes, "backbone", [image], outputs, writer.initialisers)
@@ -133,7 +135,11 @@ class _Writer:
         kernel = weight.shape[-1]
         out = self._node(
             "Conv",
-            [current, self._half(name, weight * scale[:, None, None, None]), self._half(name + ".bias", bias)],
+            [
+                current,
+                self._half(name, weight * scale[:, None, None, None]),
+                self._half(name + ".bias", bias),
+            ],
             name,
             kernel_shape=[kernel, kernel],
             strides=[stride, stride],
@@ -193,11 +199,18 @@ def _card(path: Path, golden: Any) -> ModelCard:
         ),
         inputs=(
             TensorSpec(
-                "image", ("n", 3, "height", "width"), "float32", "1", "red, green, blue", "(value - 127) / 128"
+                "image",
+                ("n", 3, "height", "width"),
+                "float32",
+                "1",
+                "red, green, blue",
+                "(value - 127) / 128",
             ),
         ),
         outputs=tuple(
-            TensorSpec(name, ("n", CHANNELS[name], f"h_{name}", f"w_{name}"), "float32", "1", f"block {number}")
+            TensorSpec(
+                name, ("n", CHANNELS[name], f"h_{name}", f"w_{name}"), "float32", "1", f"block {number}"
+            )
             for number, name in TAPS.items()
         ),
         golden=golden,
@@ -213,5 +226,5 @@ def _card(path: Path, golden: Any) -> ModelCard:
 
 
 if __name__ == "__main__":
-    made = make_backbone(Path(*sys.argv[1:2] or [Path(__file__).parent / "models"]))
+    made = make_backbone(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parent / "models")
     sys.stdout.write(f"{made}: {made.stat().st_size / (1 << 20):.2f} MiB\n")

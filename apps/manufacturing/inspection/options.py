@@ -24,7 +24,8 @@ class TrainOptions(BaseModel):
         default_factory=list, description="folder of pictures of bad parts; may be repeated"
     )
     masks: list[Path] = Field(
-        default_factory=list, description="folder of masks of defects, named as their pictures; may be repeated"
+        default_factory=list,
+        description="folder of masks of defects, named as their pictures; may be repeated",
     )
     template: Path | None = Field(None, description="picture of a good board: what others are compared with")
     pairs: list[Path] = Field(
@@ -35,7 +36,9 @@ class TrainOptions(BaseModel):
     groups: Path | None = Field(None, description="CSV with columns file and group: pictures of one part")
     out: Path | None = Field(None, description="folder for the model; none: the state folder, by version")
     method: Method = Field("auto", description="auto chooses by cross-validation what the data allow")
-    false_reject_rate: float = Field(0.01, gt=0, lt=0.5, description="the wanted share of good parts rejected")
+    false_reject_rate: float = Field(
+        0.01, gt=0, lt=0.5, description="the wanted share of good parts rejected"
+    )
     size: int = Field(0, ge=0, le=640, description="side to which pictures are brought; 0: by the pictures")
     folds: int = Field(5, ge=2, le=20, description="parts of the cross-validation")
     version: str = Field("1.0.0", pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$", description="version of the model")
@@ -68,7 +71,9 @@ class EvaluateOptions(BaseModel):
         True, description="in a cross-validation, also print what pictures drawn at random would have given"
     )
     method: Method = Field("auto", description="in a cross-validation: what to teach")
-    jpeg: int = Field(0, ge=0, le=100, description="compress pictures by JPEG of this quality first; 0: as they are")
+    jpeg: int = Field(
+        0, ge=0, le=100, description="compress pictures by JPEG of this quality first; 0: as they are"
+    )
     size: int = Field(0, ge=0, le=640, description="side to which pictures are brought; 0: by the pictures")
     folds: int = Field(5, ge=2, le=20, description="parts of the cross-validation")
     seed: int = Field(0, ge=0, description="of splits and drawing")

@@ -55,7 +55,10 @@ def _pair(board: Path, name: str) -> Pair:
     templates = [path for path in board.parent.glob(f"{name}_temp.*") if path.suffix.lower() in SUFFIXES]
     if not templates:
         raise InputError(f"{board}: its template {name}_temp is not beside it")
-    places = (board.parent / f"{name}.txt", board.parent.with_name(board.parent.name + "_not") / f"{name}.txt")
+    places = (
+        board.parent / f"{name}.txt",
+        board.parent.with_name(board.parent.name + "_not") / f"{name}.txt",
+    )
     labels = next((path for path in places if path.is_file()), None)
     if labels is None:
         raise InputError(f"{board}: no box file {places[0]} or {places[1]}")

@@ -1,4 +1,4 @@
-"""Teaching a judge of parts: features of pictures -> heads, joined, with the operating point set by cross-validation."""
+"""Teaching a judge of parts: features -> heads, joined, with the operating point set by cross-validation."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Taught:
-    """A judge, and what cross-validation says of its kind: ``scores`` (n,) of pictures by judges that never saw their part."""
+    """A judge, and what cross-validation says of its kind: ``scores`` (n,) by judges that never saw the part."""
 
     judge: Judge
     method: str
@@ -78,7 +78,9 @@ def look_at(examples: Sequence[Example], size: int, seed: int, threads: int, pro
     views = int(np.clip(_EXTRACTIONS // n - 1, 0, 3)) if labels.sum() >= MIN_BAD else 0
     grid = size // 8
     kept = max(MIN_GOOD, _LOCAL_BYTES // (grid * grid * LOCAL * 2))
-    order = np.concatenate([random.permutation(np.flatnonzero(labels == kind))[: kept // 2] for kind in (0, 1)])
+    order = np.concatenate(
+        [random.permutation(np.flatnonzero(labels == kind))[: kept // 2] for kind in (0, 1)]
+    )
     has_local = np.sort(order)
     place = {int(row): number for number, row in enumerate(has_local)}
     pooled = np.empty((n, POOLED), np.float16)
@@ -95,7 +97,9 @@ def look_at(examples: Sequence[Example], size: int, seed: int, threads: int, pro
             local[place[row]] = places
         for _ in range(views):
             view = _another_view(pixels, random)
-            turned.append(np.concatenate([extractor(prepare(view, size))[0], texture(view)]).astype(np.float16))
+            turned.append(
+                np.concatenate([extractor(prepare(view, size))[0], texture(view)]).astype(np.float16)
+            )
             turned_rows.append(row)
     progress("looking at pictures", n, n)
     more = np.array(turned, np.float16).reshape(-1, POOLED + TEXTURE)
@@ -137,7 +141,10 @@ def teach(
         tried["one-class"] = roc_auc(truth[known], plain[known])
     if supervised:
         filled = np.where(np.isfinite(evidence), evidence, 0.0)
-        options = {"linear": _linear_mix(filled, truth, parts), "forest": _forest_mix(filled, texture_rows, truth, parts, seed, threads)}
+        options = {
+            "linear": _linear_mix(filled, truth, parts),
+            "forest": _forest_mix(filled, texture_rows, truth, parts, seed, threads),
+        }
         for name, (joined, _) in options.items():
             tried[name] = roc_auc(truth, joined)
         chosen = max(options, key=lambda name: (tried[name] > tried["linear"] + _CLEARLY, name == "linear"))
@@ -156,7 +163,9 @@ _CLEARLY = 0.01
 """A forest, whose scores are coarse, must beat the linear mix by so much area under the curve."""
 
 
-def _heads(seen: Seen, labels: NDArray[np.int64], rows: NDArray[np.int64], strength: float, seed: int) -> Judge:
+def _heads(
+    seen: Seen, labels: NDArray[np.int64], rows: NDArray[np.int64], strength: float, seed: int
+) -> Judge:
     """Fit bank, oddness and, with a ``strength``, the classifier. Scales are set on the good parts themselves."""
     inside = np.isin(seen.has_local, rows) & (labels[seen.has_local] == 0)
     good_local = seen.features.local[inside]
@@ -173,7 +182,15 @@ def _heads(seen: Seen, labels: NDArray[np.int64], rows: NDArray[np.int64], stren
         matrix = np.vstack([_matrix(seen, rows), seen.turned[views].astype(np.float32)])
         truth = np.concatenate([labels[rows], labels[seen.turned_rows[views]]])
         whole = fit_linear(matrix, truth, strength)
-    return Judge(bank, _z(tops), oddness, _z(odd), whole, heat_at=1.0, mix=(0.5, 0.5) if whole is None else (0.0, 0.0, 1.0))
+    return Judge(
+        bank,
+        _z(tops),
+        oddness,
+        _z(odd),
+        whole,
+        heat_at=1.0,
+        mix=(0.5, 0.5) if whole is None else (0.0, 0.0, 1.0),
+    )
 
 
 def _matrix(seen: Seen, rows: NDArray[np.int64]) -> Floats:
@@ -197,7 +214,9 @@ def _evidence(seen: Seen, judge: Judge, rows: NDArray[np.int64]) -> Floats:
     return out
 
 
-def _best_strength(seen: Seen, labels: NDArray[np.int64], rows: NDArray[np.int64], parts: Sequence[Any]) -> float:
+def _best_strength(
+    seen: Seen, labels: NDArray[np.int64], rows: NDArray[np.int64], parts: Sequence[Any]
+) -> float:
     """Choose how freely the classifier may fit, on pictures as they are."""
     matrix, truth = _matrix(seen, rows), labels[rows]
     areas = []
@@ -205,12 +224,16 @@ def _best_strength(seen: Seen, labels: NDArray[np.int64], rows: NDArray[np.int64
         out = np.zeros(len(rows), np.float32)
         for part in parts:
             if len(set(truth[part.train])) == 2:
-                out[part.test] = fit_linear(matrix[part.train], truth[part.train], strength)(matrix[part.test])
+                out[part.test] = fit_linear(matrix[part.train], truth[part.train], strength)(
+                    matrix[part.test]
+                )
         areas.append(roc_auc(truth, out))
     return _STRENGTHS[int(np.argmax(areas))]
 
 
-def _linear_mix(evidence: Floats, truth: NDArray[np.int64], parts: Sequence[Any]) -> tuple[Floats, dict[str, Any]]:
+def _linear_mix(
+    evidence: Floats, truth: NDArray[np.int64], parts: Sequence[Any]
+) -> tuple[Floats, dict[str, Any]]:
     out = np.zeros(len(truth), np.float32)
     bounded = np.clip(evidence, -30, 30)
     for part in parts:
@@ -221,7 +244,12 @@ def _linear_mix(evidence: Floats, truth: NDArray[np.int64], parts: Sequence[Any]
 
 
 def _forest_mix(
-    evidence: Floats, textures: Floats, truth: NDArray[np.int64], parts: Sequence[Any], seed: int, threads: int
+    evidence: Floats,
+    textures: Floats,
+    truth: NDArray[np.int64],
+    parts: Sequence[Any],
+    seed: int,
+    threads: int,
 ) -> tuple[Floats, dict[str, Any]]:
     matrix = np.hstack([evidence, textures]).astype(np.float32)
     out = np.full(len(truth), truth.mean(), np.float32)

@@ -1,4 +1,4 @@
-"""Texture near the image: small marks, lines and patches that a network's features are too coarse for, as a few numbers.
+"""Texture near the image: small marks, lines and patches that a network is too coarse for, as a few numbers.
 
 Each number is how far the most conspicuous place of a picture stands out from the rest of the same picture, so that
 light and material count for little.
@@ -51,15 +51,18 @@ def texture(pixels: Pixels) -> Floats:
     for axis in (0, 1):
         profile = np.median(light[core], axis=axis)
         profile = profile - cv2.blur(profile[None], (41, 1), borderType=cv2.BORDER_REFLECT)[0]
-        out += [np.log(np.abs(profile).max() + 1e-3), np.log(np.abs(np.diff(cv2.blur(profile[None], (7, 1))[0])).max() + 1e-4)]
+        out += [
+            np.log(np.abs(profile).max() + 1e-3),
+            np.log(np.abs(np.diff(cv2.blur(profile[None], (7, 1))[0])).max() + 1e-4),
+        ]
     fine = (light - _blur(light, 3.0)) ** 2
     for sigma in _PATCHES_PX:
         energy = np.log(_blur(fine, sigma) + 1e-5)[core]
         energy = energy - np.median(energy)
         out += [float(np.percentile(energy, 99)), -float(np.percentile(energy, 1)), float(energy.std())]
     for sigma_x, sigma_y in ((0.8, 3.0), (3.0, 0.8)):
-        wide = (3.0, sigma_y) if sigma_x < sigma_y else (sigma_x, 3.0)
-        ridges = (_blur(light, *wide) - _blur(light, sigma_x, sigma_y))[core]
+        broad = (3.0, sigma_y) if sigma_x < sigma_y else (sigma_x, 3.0)
+        ridges = (_blur(light, *broad) - _blur(light, sigma_x, sigma_y))[core]
         out.append(np.log1p(_top(np.abs(ridges) / _spread(ridges), 1 / 1000)))
     return np.array(out, np.float32)
 
@@ -72,11 +75,15 @@ def _blur(light: Floats, sigma_x: float, sigma_y: float = 0.0) -> Floats:
     """A Gaussian blur; a wide one by three boxes, which cost the same whatever their size."""
     sigma_y = sigma_y or sigma_x
     if max(sigma_x, sigma_y) <= 3.0:
-        return np.asarray(cv2.GaussianBlur(light, (0, 0), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REFLECT))
-    size = tuple(max(1, int(2 * round((np.sqrt(4 * sigma**2 + 1) - 1) / 2) + 1)) for sigma in (sigma_x, sigma_y))
+        return np.asarray(
+            cv2.GaussianBlur(light, (0, 0), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REFLECT)
+        )
+    size = tuple(
+        max(1, int(2 * round((np.sqrt(4 * sigma**2 + 1) - 1) / 2) + 1)) for sigma in (sigma_x, sigma_y)
+    )
     out = light
     for _ in range(3):
-        out = cv2.blur(out, size, borderType=cv2.BORDER_REFLECT)
+        out = np.asarray(cv2.blur(out, size, borderType=cv2.BORDER_REFLECT), np.float32)
     return np.asarray(out, np.float32)
 
 

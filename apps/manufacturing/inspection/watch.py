@@ -49,10 +49,14 @@ class CameraWatch:
         holding = [code for code, row in self._rows.items() if row >= _IN_A_ROW]
         if not (dark or blurred or frozen):
             self._thumbnails.append(quality.thumbnail)
-        if reference and not holding and len(self._thumbnails) == _MEDIAN_OF:
-            if moved_share(list(self._thumbnails), reference.thumbnail) > _MOVED_SHARE:
-                holding.append(Code.CAMERA_MOVED)
+        if reference and not holding and self._moved(reference):
+            holding.append(Code.CAMERA_MOVED)
         return tuple(holding)
+
+    def _moved(self, reference: Usual) -> bool:
+        if len(self._thumbnails) < _MEDIAN_OF:
+            return False
+        return moved_share(list(self._thumbnails), reference.thumbnail) > _MOVED_SHARE
 
     def _reference(self, quality: ImageQuality) -> Usual | None:
         if self._usual is None:

@@ -71,7 +71,9 @@ def draw_scene(random: np.random.Generator) -> Scene:
     )
 
 
-def draw_part(random: np.random.Generator, defect: Defect | None = None, scene: Scene | None = None) -> DrawnPart:
+def draw_part(
+    random: np.random.Generator, defect: Defect | None = None, scene: Scene | None = None
+) -> DrawnPart:
     """Draw one part. The same generator state gives the same pixels."""
     scene = draw_scene(random) if scene is None else scene
     metal = _metal(random, misprint=defect is Defect.MISPRINT)
@@ -79,12 +81,16 @@ def draw_part(random: np.random.Generator, defect: Defect | None = None, scene: 
     if defect is not None and defect is not Defect.MISPRINT:
         _DAMAGES[defect](metal, random)
     plain = _metal_without_mark(before, defect)
-    mask = (np.abs(metal - plain) > 6.0).astype(np.uint8) if defect is not None else np.zeros_like(metal, np.uint8)
+    mask = (
+        (np.abs(metal - plain) > 6.0).astype(np.uint8)
+        if defect is not None
+        else np.zeros_like(metal, np.uint8)
+    )
     turn = cv2.getRotationMatrix2D((_CENTRE, _CENTRE), scene.rotation_degrees, 1.0)
-    turn[:, 2] += scene.shift_px
+    turn[:, 2] = turn[:, 2] + np.array(scene.shift_px)
     laid = cv2.warpAffine(metal, turn, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR, borderValue=_BELT)
     mask = cv2.warpAffine(mask, turn, (SIDE_PX, SIDE_PX), flags=cv2.INTER_NEAREST)
-    return DrawnPart(photograph(laid, scene, random), mask > 0, defect)
+    return DrawnPart(photograph(np.asarray(laid, np.float32), scene, random), mask > 0, defect)
 
 
 def photograph(light: NDArray[np.float32], scene: Scene, random: np.random.Generator) -> NDArray[np.uint8]:
@@ -101,7 +107,9 @@ _BELT = 38.0
 
 def _metal(random: np.random.Generator, *, misprint: bool) -> NDArray[np.float32]:
     """A good part, straight and evenly lit; with ``misprint`` its mark is wrong, and that alone."""
-    brushed = cv2.GaussianBlur(random.normal(0, 14, (SIDE_PX, SIDE_PX)).astype(np.float32), (0, 0), 5.0, sigmaY=0.4)
+    brushed = cv2.GaussianBlur(
+        random.normal(0, 14, (SIDE_PX, SIDE_PX)).astype(np.float32), (0, 0), 5.0, sigmaY=0.4
+    )
     part = 150.0 + brushed
     _circle(part, _CENTRE, _CENTRE, _BORE_RADIUS + 6, 128.0, 3)
     for number in range(_HOLES):
