@@ -201,7 +201,13 @@ def export(
     features = np.concatenate([features_of(unit, taught.scaling)[::7] for unit in units])
     wanted = np.asarray(taught.estimator.predict(features), dtype=np.float64)
     export_trees(
-        taught.estimator.estimators_, path, features, wanted, output="remaining", rows="engines", tolerance=1e-4
+        taught.estimator.estimators_,
+        path,
+        features,
+        wanted,
+        output="remaining",
+        rows="engines",
+        tolerance=1e-4,
     )
     every = max(1, len(features) // 16)
     return features[::every][:16], wanted[::every][:16, None].astype(np.float32)

@@ -55,11 +55,15 @@ def worn(tmp_path_factory: pytest.TempPathFactory) -> list[Cycle[MaintenanceOutp
     return played(recorded(tmp_path_factory.mktemp("worn") / "a.npz", lifetime("outer_race")))
 
 
-def outputs(analyzer: MachineAnalyzer, blocks: list[Block], rate_hz: float = RATE_HZ) -> Iterator[Decision[MaintenanceOutput]]:
+def outputs(
+    analyzer: MachineAnalyzer, blocks: list[Block], rate_hz: float = RATE_HZ
+) -> Iterator[Decision[MaintenanceOutput]]:
     first = 0
     for block in blocks:
         channels = tuple(f"channel {n}" for n in range(block.vibration.shape[1]))
-        chunk = MachineChunk(block.vibration, rate_hz, channels, block.slow, first, "a", burst=True, simulated=True)
+        chunk = MachineChunk(
+            block.vibration, rate_hz, channels, block.slow, first, "a", burst=True, simulated=True
+        )
         first += len(block.vibration)
         yield from analyzer.push(chunk)
 
@@ -73,7 +77,9 @@ def test_a_machine_that_wears_out_is_one_alert_before_it_fails_with_what_to_do(
     for cycle in worn:
         seen = observe(watches, cycle.conditions_of.conditions, rules, cycle.snapshot.now_ns)  # type: ignore[arg-type]
         watches = dict(seen.watches)
-        began += [(each, cycle.decision.output) for each in seen.began if each.code == Code.MAINTENANCE_REQUIRED]
+        began += [
+            (each, cycle.decision.output) for each in seen.began if each.code == Code.MAINTENANCE_REQUIRED
+        ]
     assert len(began) == 1
     alert, output = began[0]
     assert output.hours is not None
@@ -115,7 +121,9 @@ def test_how_a_signal_is_cut_does_not_change_a_decision(models: Models) -> None:
         decisions = []
         for first in range(0, len(whole.vibration), size):
             piece = whole.vibration[first : first + size]
-            decisions += list(analyzer.push(MachineChunk(piece, RATE_HZ, ("a",), {"rpm": 1770.0}, first, "r")))
+            decisions += list(
+                analyzer.push(MachineChunk(piece, RATE_HZ, ("a",), {"rpm": 1770.0}, first, "r"))
+            )
         said.append([each.output for each in decisions])
     assert len(said[0]) == 12
     assert said[0] == said[1] == said[2]
@@ -164,7 +172,9 @@ def test_one_bad_channel_does_not_blind_the_other(models: Models) -> None:
 
 
 @pytest.mark.parametrize("rpm", [0.0, -5.0, 1e9, float("nan")])
-def test_a_speed_that_makes_no_sense_is_said_and_levels_are_judged_all_the_same(models: Models, rpm: float) -> None:
+def test_a_speed_that_makes_no_sense_is_said_and_levels_are_judged_all_the_same(
+    models: Models, rpm: float
+) -> None:
     blocks = [Block(block.vibration, {**block.slow, "rpm": rpm}, 1.0) for block in lifetime("imbalance")[:3]]
     analyzer = MachineAnalyzer(models, Settings())
     decision = list(outputs(analyzer, blocks))[-1]

@@ -32,7 +32,9 @@ def test_the_lines_of_a_known_bearing_are_those_its_maker_states() -> None:
 
 
 @given(st.integers(3, 40), st.floats(0.02, 0.45), st.floats(0, 60))
-def test_the_two_races_are_passed_by_every_element_together(elements: int, ratio: float, angle: float) -> None:
+def test_the_two_races_are_passed_by_every_element_together(
+    elements: int, ratio: float, angle: float
+) -> None:
     lines = Bearing(elements, ratio, 1.0, angle).lines
     assert lines.bpfo + lines.bpfi == pytest.approx(elements)
     assert lines.bpfo == pytest.approx(elements * lines.ftf)
@@ -184,7 +186,9 @@ def test_an_end_that_is_not_in_sight_is_no_number() -> None:
     assert (output.time_to_failure, output.time_to_failure_low) == (None, 50.0)
 
 
-@pytest.mark.parametrize("limits", [{"failure_probability": 0.5}, {"anomaly": 1.0}, {"failure_probability": math.inf}])
+@pytest.mark.parametrize(
+    "limits", [{"failure_probability": 0.5}, {"anomaly": 1.0}, {"failure_probability": math.inf}]
+)
 def test_limits_that_contradict_each_other_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"must be"):
         Limits(**limits)
