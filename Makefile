@@ -23,6 +23,7 @@ bench: $(READY) ## print the tables of the README that need no data set
 samples: $(READY) ## make data_samples/ anew, and show which decisions changed
 	$(BIN)/python -m apps.healthcare.simulation.samples
 	$(BIN)/python -m apps.manufacturing.simulation.samples
+	$(BIN)/python -m apps.manufacturing.simulation.machine_samples
 	$(BIN)/edgeai decisions check
 
 wheels: ## the base dependencies as binary wheels for aarch64 Linux, Python 3.11 to 3.13
