@@ -23,6 +23,7 @@ bench: $(READY) ## print the tables of the README that need no data set
 samples: $(READY) ## make data_samples/ anew, and show which decisions changed
 	$(BIN)/python -m apps.healthcare.simulation.samples
 	$(BIN)/python -m apps.manufacturing.simulation.samples
+	$(BIN)/python -m apps.manufacturing.simulation.machine_samples
 	$(BIN)/edgeai decisions check
 
 mutants: $(READY) ## every small change to the code that decides must fail a test, or be named with its reason

@@ -52,7 +52,7 @@ class Settings:
     axial_channel: int | None = 1
     temperature_limit_c: float = TEMPERATURE_LIMIT_C
     learn: int = 20
-    horizon_h: float = 72.0
+    horizon_h: float = 168.0
     limits: Limits = field(default_factory=Limits)
 
 

@@ -95,7 +95,9 @@ class BearingEvidence:
         fade = math.exp(-1 / self.memory_stretches)
         added = np.zeros(len(ORDERS))
         for channel in range(vibration.shape[1]):
-            frequencies, power = envelope_spectrum(vibration[:, channel], rate_hz)
+            frequencies, power = envelope_spectrum(
+                vibration[:, channel], rate_hz, up_to_hz=float(ORDERS[-1]) * shaft_hz
+            )
             added += order_spectrum(frequencies, power, shaft_hz, ORDERS)
         self._sum = fade * self._sum + added
         self.heard_s = fade * self.heard_s + duration_s

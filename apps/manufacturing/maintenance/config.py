@@ -79,7 +79,7 @@ class MaintenanceConfig(BaseModel):
     learn_measurements: int = Field(
         default=20, ge=8, le=100_000, description="the first so many count as healthy: seconds, or bursts"
     )
-    horizon_h: float = Field(default=72.0, gt=0, le=8760, description="a failure within it is foretold")
+    horizon_h: float = Field(default=168.0, gt=0, le=8760, description="a failure within it is foretold")
     limits: Limits = Limits()
     raise_after_s: float = Field(default=2.0, ge=0, le=3600, description="a condition must hold so long")
     clear_after_s: float = Field(default=30.0, ge=0, le=86_400, description="and be gone so long")

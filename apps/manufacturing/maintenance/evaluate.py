@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from apps.manufacturing.maintenance.options import EvaluateOptions
+from apps.manufacturing.maintenance.options import EvaluateOptions, given
 from edgeai_core.app import Progress
-from edgeai_core.errors import ConfigError
 from edgeai_core.metrics.evaluation import Evaluation
 
 
@@ -28,10 +25,3 @@ def evaluate(options: EvaluateOptions, progress: Progress) -> Evaluation:
     from apps.manufacturing.maintenance.evaluate_table import evaluate_table
 
     return evaluate_table(data, options, progress)
-
-
-def given(data: Path | None) -> Path:
-    """Return where the data lie. Raises ConfigError where nothing is named."""
-    if data is None:
-        raise ConfigError("--data: name the folder of the data, or the CSV file")
-    return data

@@ -63,7 +63,7 @@ def _alerts(fleet: Sequence[Seen]) -> dict[str, Figure]:
         float(hours[int(np.argmax(s.alert))]) if s.alert.any() else 0.0
         for s, hours in zip(fleet, left, strict=True)
     ]
-    early = np.array([float(lead > 3 * HORIZON_H) for lead in first])
+    early = np.array([float(lead > 2 * HORIZON_H) for lead in first])
     months = np.array([seen.machine.failure_h / HOURS_PER_MONTH for seen in fleet])
     note = f"measurements every 12 h; failure within {HORIZON_H:.0f} h"
     return {
@@ -97,7 +97,7 @@ def _alerts(fleet: Sequence[Seen]) -> dict[str, Figure]:
             ratio_bootstrap(early, months),
             len(fleet),
             "1/month",
-            f"first alerts more than {3 * HORIZON_H:.0f} h before the failure",
+            f"first alerts more than {2 * HORIZON_H:.0f} h before the failure",
         ),
     }
 

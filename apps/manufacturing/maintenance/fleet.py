@@ -37,7 +37,11 @@ class Seen:
 
 
 def run_fleet(
-    numbers: range, judge: BearingJudge, calibration: Calibration, progress: Progress, horizon_h: float = 72.0
+    numbers: range,
+    judge: BearingJudge,
+    calibration: Calibration,
+    progress: Progress,
+    horizon_h: float = 168.0,
 ) -> Iterator[Seen]:
     """Run machines of these numbers, each from new to failed."""
     models = Models(judge, calibration)

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgeai_core.errors import ConfigError
+
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 Format = Literal["cmapss", "cwru", "table", "simulated"]
@@ -47,3 +49,10 @@ class EvaluateOptions(BaseModel):
     horizon: int = Field(30, ge=1, le=10_000, description="cycles within which a failure is foretold")
     machines: int = Field(60, ge=20, le=5000, description="simulated machines to judge on")
     seed: int = Field(0, ge=0, description="of splits and models")
+
+
+def given(data: Path | None) -> Path:
+    """Return where the data lie. Raises ConfigError where nothing is named."""
+    if data is None:
+        raise ConfigError("--data: name the folder of the data, or the CSV file")
+    return data

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from apps.manufacturing.maintenance.evaluate import given
-from apps.manufacturing.maintenance.options import TrainOptions
+from apps.manufacturing.maintenance.options import TrainOptions, given
 from edgeai_core.app import Progress
 from edgeai_core.errors import ConfigError, InputError
 from edgeai_core.runners.card import ModelCard, TensorSpec, TrainingData, card_path, digest_of, write_card

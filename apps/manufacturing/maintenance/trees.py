@@ -65,7 +65,8 @@ def export_trees(
 def _attributes(models: Sequence[Any]) -> dict[str, Any]:
     """The nodes of all trees in the arrays that ONNX wants; leaves weigh 1 / models."""
     nodes: dict[str, list[Any]] = {
-        name: [] for name in ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids")
+        name: []
+        for name in ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids")
     }
     missing: list[int] = []
     targets: dict[str, list[Any]] = {name: [] for name in ("treeids", "nodeids", "ids", "weights")}

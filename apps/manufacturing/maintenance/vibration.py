@@ -42,7 +42,7 @@ class Indicators:
 
     ``orders_mm_s``: velocity RMS at 1, 2 and 3 times the speed, zeros where it is not known; ``mesh_mm_s`` at the
     gear mesh with its sidebands. ``bands`` (24,): log10 of the mean square acceleration in each of the bands, mean
-    over channels. ``velocity_spectrum_mm_s``: RMS per 1 Hz up to 1 kHz, for people.
+    over channels. ``velocity_spectrum_mm_s``: RMS per 1 Hz from 10 Hz up to 1 kHz, for people.
     """
 
     velocity_mm_s: float
@@ -154,5 +154,5 @@ def _axial_share(orders: NDArray[np.float64], stretch: Stretch, axial_channel: i
 def _for_people(frequencies: NDArray[np.float64], squares: NDArray[np.float64]) -> NDArray[np.float64]:
     worst = squares[:, int(np.argmax(squares.sum(axis=0)))]
     place = np.floor(frequencies).astype(int)
-    inside = (place >= 2) & (place < 1000)
-    return np.sqrt(np.bincount(place[inside], worst[inside], minlength=1000))
+    inside = (frequencies >= VELOCITY_BAND_HZ[0]) & (place < 1000)
+    return np.asarray(np.sqrt(np.bincount(place[inside], worst[inside], minlength=1000)))

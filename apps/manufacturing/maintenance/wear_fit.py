@@ -11,7 +11,7 @@ from apps.manufacturing.maintenance.wear import Calibration
 from edgeai_core.errors import InputError
 from edgeai_core.metrics.calibration import fit_platt
 
-HORIZON_H = 72.0
+HORIZON_H = 168.0
 COVERAGE = 0.9
 
 

@@ -153,7 +153,7 @@ function build(element) {
       const power = (live.envelope ?? []).map((value) => Math.log10(Math.max(value, 1e-3)));
       const [first, end] = live.envelope_orders ?? [0, 12];
       plot(envelope.canvas, { x: [0, end], y: [-0.5, Math.max(1.5, ...power) * 1.15], xWord: "x shaft", yWord: "log" }, (pen) => {
-        for (const [name, order] of Object.entries(live.lines ?? {})) pen.mark(order, name);
+        for (const [name, order] of Object.entries(live.lines ?? {}).sort((one, other) => one[1] - other[1])) pen.mark(order, name);
         pen.line(power.map((value, at) => [first + ((at + 0.5) * (end - first)) / power.length, value]));
       });
       envelope.say(`Envelope spectrum with lines ${Object.entries(live.lines ?? {}).map(([name, order]) => `${name} at ${order}`).join(", ")}.`);
@@ -205,7 +205,9 @@ class Pen {
   constructor(context, axes, width, height, colours) {
     this.context = context;
     this.axes = axes;
-    this.box = { left: 34, right: width - 8, top: 16, bottom: height - 18 };
+    this.box = { left: 34, right: width - 8, top: 28, bottom: height - 18 };
+    /** @type {number[]} where the last word of each row of marks ends */
+    this.rows = [-Infinity, -Infinity];
     this.colour = (/** @type {string} */ name) => colours.getPropertyValue(`--machine-${name}`).trim() || "grey";
     context.font = "11px system-ui, sans-serif";
   }
@@ -282,8 +284,12 @@ class Pen {
     context.lineTo(this.x(x), box.bottom);
     context.stroke();
     context.fillStyle = this.colour("mark");
-    context.textAlign = this.x(x) > box.right - 30 ? "right" : "center";
-    context.fillText(word, Math.max(this.x(x), box.left + 8), box.top - 4);
+    context.textAlign = "center";
+    const half = context.measureText(word).width / 2;
+    const at = Math.min(Math.max(this.x(x), box.left + half), box.right - half);
+    const row = at - half > this.rows[0] ? 0 : 1;
+    this.rows[row] = at + half + 4;
+    context.fillText(word, at, box.top - 4 - 12 * row);
     context.restore();
   }
   clip() {

@@ -16,13 +16,15 @@ RATE_HZ = 10_000.0
 ORDERS = np.arange(20, 1200) / 100.0
 
 
-def impacts(every_s: float, size: float = 1.0) -> np.ndarray:
-    """A second of decaying shocks under noise and a loud tone."""
+def impacts(every_s: float) -> np.ndarray:
+    """A second of decaying shocks, with the slip of rolling elements, under noise and a loud tone."""
+    rng = np.random.default_rng(0)
     times = np.arange(int(RATE_HZ)) / RATE_HZ
-    since = times % every_s
-    shocks = 2 * size * np.exp(-since / 0.001) * np.sin(2 * np.pi * 3000 * since)
-    noise = 0.2 * np.random.default_rng(0).standard_normal(len(times))
-    return shocks + noise + 5 * np.sin(2 * np.pi * 50 * times)
+    struck = np.cumsum(every_s * rng.normal(1.0, 0.01, int(1 / every_s) + 2)) - every_s
+    since = times - struck[np.maximum(0, np.searchsorted(struck, times, side="right") - 1)]
+    shocks = 3 * np.exp(-np.abs(since) / 0.001) * np.sin(2 * np.pi * 3000 * since)
+    noise = 0.2 * rng.standard_normal(len(times))
+    return np.asarray(shocks + noise + 5 * np.sin(2 * np.pi * 50 * times))
 
 
 @settings(max_examples=15, deadline=None)
@@ -71,6 +73,8 @@ def test_a_shaft_that_stands_still_has_no_orders() -> None:
 def test_a_shaking_of_known_velocity_has_that_velocity(frequency_hz: float, velocity_mm_s: float) -> None:
     times = np.arange(int(RATE_HZ)) / RATE_HZ
     peak = np.sqrt(2) * velocity_mm_s / 1000 * 2 * np.pi * frequency_hz
-    frequencies, squares = velocity_spectrum((peak * np.sin(2 * np.pi * frequency_hz * times))[:, None], RATE_HZ)
+    frequencies, squares = velocity_spectrum(
+        (peak * np.sin(2 * np.pi * frequency_hz * times))[:, None], RATE_HZ
+    )
     near = (frequencies >= 10) & (frequencies <= 1000)
     assert np.sqrt(squares[near].sum()) * 1000 == pytest.approx(velocity_mm_s, rel=0.02)
