@@ -26,7 +26,7 @@ from edgeai_core.loop.realtime import apply_realtime
 from edgeai_core.loop.spec import LoopSpec, Parts
 from edgeai_core.loop.statistics import LoopStatistics
 from edgeai_core.process.parent import die_with_parent
-from edgeai_core.state import State
+from edgeai_core.state import STATE_VARIABLE, State
 from edgeai_core.topics.live import JOURNAL_TOPIC, LivePublisher, LiveSink
 from edgeai_core.topics.topic import TopicSink, TopicSource
 
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging(f"{given.app}.{given.loop}", as_json=given.log_json)
     die_with_parent()
     try:
+        os.environ[STATE_VARIABLE] = str(given.state)  # for what an app's own source or sink keeps there
         app = load_app(given.app)
         config = app.config.model_validate_json(given.config.read_bytes())
         run_loop(app, find_loop(app, config, given.loop), State(given.state), device=given.device)
