@@ -94,6 +94,7 @@ class Loop:
         self._unsettled: tuple[Cycle[Any], int] | None = None
         self._durable = next((each for each in spec.inputs if each.history == "one"), None)
         self._inputs: Mapping[str, Input[Any]] = {each.source: each for each in spec.inputs}
+        self._optional = frozenset(each.source for each in spec.inputs if not each.required)
         self._makers = {source.name: type(source).__name__ for source in parts.sources}
         self._check(frozenset(fed))
         own = [source for source in parts.sources if source.name not in set(fed)]
@@ -140,7 +141,7 @@ class Loop:
         if forced is not None:
             now_ns = forced.now_ns
         level = self._ladder.level if forced is None else forced.level
-        snapshot = Snapshot(self._number, release_ns, now_ns, level, views, stages)
+        snapshot = Snapshot(self._number, release_ns, now_ns, level, views, stages, self._optional)
         self._number += 1
         decision, late, fault = self._decide(snapshot, views, forced)
         end_ns = self._clock.now_ns()

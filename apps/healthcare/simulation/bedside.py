@@ -89,8 +89,8 @@ def _abp(
     low, high = patient.truth["diastolic"][second], patient.truth["systolic"][second]
     wave = pulse_wave("abp", beats_s.tolist(), depth.tolist(), start_s, count, PULSE_HZ)
     if kind == "line damped":
-        return low + (high - low) * (0.35 + 0.03 * wave) + rng.normal(0.0, 0.3, count)
-    return low + (high - low) * wave + rng.normal(0.0, 0.4, count)
+        wave = 0.35 + 0.03 * wave
+    return np.asarray(low + (high - low) * wave + rng.normal(0.0, 0.4, count))
 
 
 def _impedance(patient: Patient, phase: Floats, start_s: float, rng: np.random.Generator) -> Floats:

@@ -39,6 +39,7 @@ _ORIGINS = {
     "temperature": (Sign.TEMPERATURE, Origin.MONITOR),
 }
 _CHARTED_EVERY_S = 3600
+_SETTLED_S = 40.0
 
 
 @dataclass
@@ -223,7 +224,7 @@ def _read_waves(course: str, seed: int) -> tuple[list[float], list[float], list[
     analyzer = VitalsAnalyzer(Settings())
     pulses, breaths, took_s = [], [], []
     for moment in play_bedside(course, seed, 3600):  # type: ignore[arg-type]
-        if moment.end_s > 100.0:
+        if moment.end_s > 60.0 + _SETTLED_S:
             break
         chunk = chunk_of(moment, course)
         started_s = time.perf_counter()
@@ -232,9 +233,9 @@ def _read_waves(course: str, seed: int) -> tuple[list[float], list[float], list[
         output = analyzer.decide(moment.end_s).output
         took_s.append(time.perf_counter() - started_s)
         second = int(moment.end_s - STEP_S)
-        if moment.end_s > 40.0 and output.pulse_bpm is not None and output.pulse_quality >= 0.4:
+        if moment.end_s > _SETTLED_S and output.pulse_bpm is not None and output.pulse_quality >= 0.4:
             pulses.append(abs(output.pulse_bpm - patient.truth["heart_rate"][second]))
-        if moment.end_s > 40.0 and output.respiration_per_min is not None:
+        if moment.end_s > _SETTLED_S and output.respiration_per_min is not None:
             breaths.append(abs(output.respiration_per_min - patient.truth["respiration"][second]))
     return pulses, breaths, took_s
 
