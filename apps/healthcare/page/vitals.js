@@ -83,7 +83,7 @@ function build(element) {
       root.dataset.status = live.status;
       const whole = live.news2_missing.length === 0;
       text(score, live.news2 === null ? "–" : whole ? String(live.news2) : `≥ ${live.news2}`);
-      text(risk, live.news2 === null ? "NEWS2 unknown" : `NEWS2, ${live.news2_risk} risk`);
+      text(risk, live.news2 === null ? "NEWS2 unknown" : whole ? `NEWS2, ${live.news2_risk} risk` : "NEWS2 incomplete");
       text(missing, whole || live.news2 === null ? "" : `without ${live.news2_missing.join(", ")}`);
       root.dataset.risk = live.news2_risk;
       made.hidden = !live.simulated;

@@ -48,6 +48,10 @@ class BedsideSource:
         self._play = play
         self._repeat = repeat
         self._clock: Clock | None = None
+        self._chunks: Iterator[tuple[float, BedsideChunk]] = iter(())
+        self._next: tuple[float, BedsideChunk] | None = None
+        self._start_ns = self._end_ns = 0
+        self._given = 0
 
     def check(self) -> None:
         """Open the recording once. Raises InputError where it cannot be played."""
