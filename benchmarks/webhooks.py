@@ -173,7 +173,11 @@ def run_receiver(folder: Path, port: int) -> None:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # the server was killed while it sent
+                self.close_connection = True
+                return
             try:
                 event = webhook.verify(body, dict(self.headers.items()))
                 taken.keep(f"{event['data']['sequence']} {event['id']}")

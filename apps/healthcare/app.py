@@ -10,6 +10,8 @@ from apps.healthcare.config import HealthcareConfig
 from apps.healthcare.ecg.loop import MODEL, ecg_loop, ecg_source
 from apps.healthcare.ecg.options import EvaluateOptions, TrainOptions
 from apps.healthcare.imaging import options as imaging_options
+from apps.healthcare.vitals.loop import vitals_loop, vitals_source
+from apps.healthcare.vitals.options import EvaluateOptions as EvaluateVitalsOptions
 from edgeai_core.app import App, Panel, Progress, Task
 from edgeai_core.errors import ConfigError
 from edgeai_core.loop.spec import LoopSpec
@@ -19,7 +21,10 @@ _PAGE = Path(__file__).parent / "page"
 
 def loops(config: HealthcareConfig) -> Sequence[LoopSpec[Any]]:
     """Return the app's loops."""
-    return (ecg_loop(config.ecg),)
+    return (
+        ecg_loop(config.ecg),
+        vitals_loop(config.vitals),
+    )
 
 
 def inputs(config: HealthcareConfig, paths: Mapping[str, str]) -> HealthcareConfig:
@@ -27,19 +32,39 @@ def inputs(config: HealthcareConfig, paths: Mapping[str, str]) -> HealthcareConf
 
     Raises ConfigError for a loop that the app does not have, InputError for a path that holds no recording.
     """
-    unknown = sorted(set(paths) - {"ecg"})
+    unknown = sorted(set(paths) - {"ecg", "vitals"})
     if unknown:
-        raise ConfigError(f"healthcare has no loop {', '.join(unknown)}; it has ecg")
-    if "ecg" not in paths:
-        return config
-    ecg = config.ecg.model_copy(update={"recording": Path(paths["ecg"])})
-    ecg_source(ecg).check()
-    return config.model_copy(update={"ecg": ecg})
+        raise ConfigError(
+            f"healthcare has no recordings for {', '.join(unknown)}; it has them for ecg, vitals"
+        )
+    if "ecg" in paths:
+        ecg = config.ecg.model_copy(update={"recording": Path(paths["ecg"])})
+        ecg_source(ecg).check()
+        config = config.model_copy(update={"ecg": ecg})
+    if "vitals" in paths:
+        vitals = config.vitals.model_copy(update={"recording": Path(paths["vitals"])})
+        vitals_source(vitals).check()
+        config = config.model_copy(update={"vitals": vitals})
+    return config
+
+
+def router(config: HealthcareConfig) -> object:
+    """Return the app's own routes; FastAPI is imported only now."""
+    from apps.healthcare.vitals.routes import observations_router
+
+    return observations_router(config.vitals.patient)
 
 
 def evaluate_ecg(options: EvaluateOptions, progress: Progress) -> object:
     """Measure the ECG loop on WFDB records; its libraries are imported only now."""
     from apps.healthcare.ecg.evaluate import evaluate
+
+    return evaluate(options, progress)
+
+
+def evaluate_vitals(options: EvaluateVitalsOptions, progress: Progress) -> object:
+    """Measure the vitals loop on simulated patients; its libraries are imported only now."""
+    from apps.healthcare.vitals.evaluate import evaluate
 
     return evaluate(options, progress)
 
@@ -67,7 +92,7 @@ def train_imaging(options: imaging_options.TrainOptions, progress: Progress) -> 
 
 app = App(
     name="healthcare",
-    summary="Bedside ECG: rhythms that need a person at once, from electrode to alert",
+    summary="Bedside monitoring: rhythms that need a person at once, vital signs and NEWS2",
     config=HealthcareConfig,
     loops=loops,
     inputs=inputs,
@@ -88,8 +113,13 @@ app = App(
             train_imaging,
             imaging_options.TrainOptions,
         ),
+        Task("vitals", "alarms on simulated patients", evaluate_vitals, EvaluateVitalsOptions),
     ),
-    panels=(Panel("ecg", "ECG", _PAGE / "ecg.js", ("healthcare.ecg/ecg",)),),
+    router=router,
+    panels=(
+        Panel("ecg", "ECG", _PAGE / "ecg.js", ("healthcare.ecg/ecg",)),
+        Panel("vitals", "Vital signs", _PAGE / "vitals.js", ("healthcare.vitals/vitals",)),
+    ),
     demo={"ecg.repeat": "true"},
     models=(MODEL.with_suffix(".card.toml"),),
 )

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from apps.healthcare.ecg.decide import Limits
 from apps.healthcare.simulation.scenarios import LEAD_AXES, SCENARIOS
+from apps.healthcare.vitals.decide import Limits as VitalsLimits
+from apps.healthcare.vitals.fuse import MaxAges
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -94,6 +96,37 @@ class ImagingConfig(BaseModel):
     )
 
 
+class BedsideSimulationConfig(BaseModel):
+    """The patient whose vital signs are played where no recording is named."""
+
+    model_config = _STRICT
+
+    course: Literal["stable", "sepsis", "bleeding", "respiratory_failure", "artefacts"] = "stable"
+    seed: int | None = Field(default=None, ge=0, description="none: another patient at every start")
+
+
+class VitalsConfig(BaseModel):
+    """The vitals loop: ``[healthcare.vitals]``."""
+
+    model_config = _STRICT
+
+    patient: str = Field(
+        default="patient-1", min_length=1, max_length=100, description="whose alerts these are"
+    )
+    recording: Path | None = Field(default=None, description=".csv of vital signs; none: the simulation")
+    repeat: bool = Field(default=False, description="play the recording over and over")
+    simulation: BedsideSimulationConfig = BedsideSimulationConfig()
+    limits: VitalsLimits = VitalsLimits()
+    max_ages: MaxAges = MaxAges()
+    clear_after_s: float = Field(
+        default=300.0, ge=0, le=3600, description="a deterioration is over when gone this long"
+    )
+    latched: bool = Field(default=True, description="a deterioration that is over waits for a person")
+    signal_lost_after_s: float = Field(
+        default=30.0, ge=0, le=600, description="so long a sensor may give nothing of use"
+    )
+
+
 class HealthcareConfig(BaseModel):
     """The configuration of the app, one table per loop."""
 
@@ -101,3 +134,4 @@ class HealthcareConfig(BaseModel):
 
     ecg: EcgConfig = EcgConfig()
     imaging: ImagingConfig = ImagingConfig()
+    vitals: VitalsConfig = VitalsConfig()

@@ -140,7 +140,10 @@ def read_receivers(path: Path) -> list[Receiver]:
 
 
 def _from_row(row: dict[str, Any]) -> Receiver:
-    return Receiver(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in row.items()
+    }
+    return Receiver(**values)
 
 
 @contextmanager

@@ -125,7 +125,7 @@ def _recordings(inputs: Sequence[str], loops: Mapping[str, Sequence[str]]) -> di
                 raise ConfigError(
                     f"--input {each}: there is no loop {name!r} (there are: {', '.join(every)})"
                 )
-            if len(every) != 1:
+            if len(loops) != 1:  # of one app: its first loop
                 raise ConfigError(
                     f"--input {each}: say for which loop, as {every[0]}={each} (there are: {', '.join(every)})"
                 )

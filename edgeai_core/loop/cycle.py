@@ -56,8 +56,17 @@ class Cycle(Generic[O_co]):
 
     @property
     def data_time_ns(self) -> int:
-        """When the oldest of the newest samples was measured: what the decision stands on. Without data: now."""
-        ages_ns = [view.age_ns for view in self.snapshot.views.values() if view.age_ns is not None]
+        """When the oldest of the newest samples was measured: what the decision stands on. Without data: now.
+
+        Inputs that a step can do without do not count: one may be old by its nature, and loops that tell each other
+        would grow older with every cycle.
+        """
+        snapshot = self.snapshot
+        ages_ns = [
+            view.age_ns
+            for name, view in snapshot.views.items()
+            if view.age_ns is not None and name not in snapshot.optional
+        ]
         return self.snapshot.now_ns - max(ages_ns, default=0)
 
     @property

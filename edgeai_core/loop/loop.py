@@ -95,6 +95,7 @@ class Loop:
         self._unsettled: tuple[Cycle[Any], int] | None = None
         self._durable = next((each for each in spec.inputs if each.history == "one"), None)
         self._inputs: Mapping[str, Input[Any]] = {each.source: each for each in spec.inputs}
+        self._optional = frozenset(each.source for each in spec.inputs if not each.required)
         self._makers = {source.name: type(source).__name__ for source in parts.sources}
         self._check(frozenset(fed))
         own = [source for source in parts.sources if source.name not in set(fed)]
@@ -143,7 +144,7 @@ class Loop:
             now_ns = forced.now_ns
             self._number = self._number if forced.number is None else forced.number
         level = self._ladder.level if forced is None else forced.level
-        snapshot = Snapshot(self._number, release_ns, now_ns, level, views, stages)
+        snapshot = Snapshot(self._number, release_ns, now_ns, level, views, stages, self._optional)
         self._number += 1
         decision, late, fault = self._decide(snapshot, views, forced)
         end_ns = self._clock.now_ns()

@@ -40,7 +40,7 @@ class Snapshot:
     """The inputs of one cycle.
 
     ``now_ns`` is taken under the same lock as every arrival's stamp, so no sample is newer than it.
-    ``level`` is that of degradation; 0 is whole.
+    ``level`` is that of degradation; 0 is whole. ``optional`` names the inputs that a step can do without.
     """
 
     number: int
@@ -49,6 +49,7 @@ class Snapshot:
     level: int
     views: Mapping[str, View[Any]]
     stages: Stages = field(default_factory=Stages, compare=False, repr=False)
+    optional: frozenset[str] = frozenset()
 
     def __getitem__(self, handle: Input[T]) -> View[T]:
         """Return the view of one input. Raises KeyError for a handle that is not the loop's."""

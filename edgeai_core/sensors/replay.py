@@ -174,7 +174,7 @@ class _Player:
         )
         made = {source.name for source in self._parts.sources}
         for each in spec.inputs:
-            if each.source not in made and each.source.partition("/")[0] not in fed:
+            if each.required and each.source not in made and each.source.partition("/")[0] not in fed:
                 raise InputError(
                     f"loop {spec.name!r}: nothing makes input {each.source!r} in this replay; "
                     f"replay the loop that publishes it along with it"

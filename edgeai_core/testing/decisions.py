@@ -189,7 +189,10 @@ def _playing(specs: Mapping[str, LoopSpec[Any]], recorded: set[str]) -> dict[str
         fed = {
             name
             for name, spec in specs.items()
-            if name not in playing and spec.inputs and all(each.source in playing for each in spec.inputs)
+            if name not in playing
+            and spec.inputs
+            and all(each.source in playing for each in spec.inputs if each.required)
+            and any(each.source in playing for each in spec.inputs)
         }
         if not fed:
             return {name: spec for name, spec in specs.items() if name in playing}

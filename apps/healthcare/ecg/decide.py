@@ -22,7 +22,9 @@ from edgeai_core.decision import Condition, Decision, Priority
 if TYPE_CHECKING:
     from apps.healthcare.ecg.fuse import Belief
 
-Status = Literal["NORMAL", "CRITICAL", "CANNOT_TELL"]
+Status = Literal["NORMAL", "CRITICAL", "DISPUTED", "CANNOT_TELL"]
+"""DISPUTED: the ECG says so and the pulse contradicts it (``pulse_check.py``)."""
+
 ACTION = "IMMEDIATE_MEDICAL_ATTENTION"
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.healthcare.config import EcgConfig
-from apps.healthcare.ecg.decide import Code, EcgOutput, condition
+from apps.healthcare.ecg.decide import Code, EcgOutput, Limits, condition
+from apps.healthcare.ecg.pulse_check import PulseEvidence, check
 from apps.healthcare.simulation.scenarios import SCENARIOS
 from edgeai_core.decision import Decision, Rule
 from edgeai_core.loop.cycle import Fault, FaultKind
@@ -17,6 +18,7 @@ from edgeai_core.loop.spec import Degradation, Every, Input, LoopSpec, Parts
 if TYPE_CHECKING:
     from apps.healthcare.ecg.analysis import EcgAnalyzer, Strip
     from apps.healthcare.ecg.sources import EcgChunk, EcgSource
+    from apps.healthcare.vitals.decide import VitalsOutput
 
 RATE_HZ = 10.0
 DEADLINE_S = 0.1
@@ -26,6 +28,8 @@ MAX_AGE_S = 1.0
 MODEL = Path(__file__).parent / "models" / "rhythm.onnx"
 
 ECG: Input[EcgChunk] = Input("ecg", history="new", depth=40, max_age_s=MAX_AGE_S)
+PULSE_MAX_AGE_S = 1.5
+PULSE: Input[VitalsOutput] = Input("healthcare.vitals", max_age_s=PULSE_MAX_AGE_S, required=False)
 
 
 def ecg_loop(config: EcgConfig) -> LoopSpec[EcgOutput]:
@@ -35,7 +39,7 @@ def ecg_loop(config: EcgConfig) -> LoopSpec[EcgOutput]:
     return LoopSpec(
         name="ecg",
         trigger=Every(RATE_HZ),
-        inputs=(ECG,),
+        inputs=(ECG, PULSE),
         build=lambda: _build(config),
         deadline_s=DEADLINE_S,
         safe=Decision(EcgOutput(config.patient, "CANNOT_TELL"), conditions=None),
@@ -59,7 +63,7 @@ def _build(config: EcgConfig) -> Parts[EcgOutput]:
     settings = Settings(config.patient, config.mains_hz, config.limits)
     analyzer = EcgAnalyzer(classifier, settings)
     _warm_up(EcgAnalyzer(classifier, settings))
-    step = EcgStep(analyzer, replayed=config.recording is not None)
+    step = EcgStep(analyzer, config.limits, replayed=config.recording is not None)
     return Parts((ecg_source(config),), step, step.fall_back)
 
 
@@ -95,8 +99,9 @@ def _warm_up(analyzer: EcgAnalyzer) -> None:
 class EcgStep:
     """The step and its fallback, over one analysis; ``replayed`` is told to the page."""
 
-    def __init__(self, analyzer: EcgAnalyzer, *, replayed: bool) -> None:
+    def __init__(self, analyzer: EcgAnalyzer, limits: Limits, *, replayed: bool) -> None:
         self._analyzer = analyzer
+        self._limits = limits
         self._replayed = replayed
 
     def __call__(self, snapshot: Snapshot) -> Decision[EcgOutput]:
@@ -105,6 +110,7 @@ class EcgStep:
         for sample in snapshot[ECG].samples:
             self._analyzer.push(sample.data, snapshot.stages)
         decision = self._analyzer.decision
+        decision = check(decision, _pulse(snapshot, decision.output), self._limits)
         strip = self._analyzer.take_strip()
         if strip is None:
             return decision
@@ -119,6 +125,23 @@ class EcgStep:
             return Decision(output, conditions=None)
         kept = [each for each in last.conditions if each.code != Code.SIGNAL_LOST]
         return Decision(output, (*kept, condition(Code.SIGNAL_LOST, output, None)))
+
+
+def _pulse(snapshot: Snapshot, output: EcgOutput) -> PulseEvidence | None:
+    """Return the pulse of this patient, where it is current and as real as the ECG; simulations are not compared:
+    each plays a heart of its own.
+    """
+    view = snapshot.views.get(PULSE.source)
+    if view is None or view.latest is None or view.age_ns is None or view.age_ns > PULSE_MAX_AGE_S * 1e9:
+        return None
+    vitals: VitalsOutput = view.data
+    if vitals.patient != output.patient or vitals.simulated or output.simulated or not vitals.pulse_recent_s:
+        return None
+    late_s = (snapshot.now_ns - view.latest.time_ns) / 1e9
+    recent_s = tuple(each + late_s for each in vitals.pulse_recent_s)
+    return PulseEvidence(
+        vitals.pulse_quality, recent_s, vitals.pulse_strengths, vitals.pulse_before_bpm, vitals.pulse_origin
+    )
 
 
 def _live(strip: Strip, decision: Decision[EcgOutput]) -> Mapping[str, object]:

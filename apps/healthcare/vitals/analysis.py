@@ -63,6 +63,15 @@ class VitalsAnalyzer:
         self.belief = Belief(0.0)
         self.score: News2 | None = None
 
+    @property
+    def patient(self) -> str:
+        """Whose signs these are."""
+        return self._settings.patient
+
+    def take_heart_rate(self, bpm: float, quality: float, time_s: float) -> None:
+        """Take the heart rate that another loop found in the ECG."""
+        self._fusion.take((Measurement(Sign.HEART_RATE, bpm, Origin.ECG, quality),), time_s)
+
     def take(self, measurements: Sequence[Measurement], time_s: float) -> None:
         """Take what was measured at one moment."""
         self._fusion.take(tuple(measurements), time_s)
@@ -144,7 +153,8 @@ class VitalsAnalyzer:
             output,
             pulse_bpm=pulse.rate_bpm,
             pulse_quality=round(pulse.quality, 3),
-            pulse_strength=pulse.strength,
+            pulse_strengths=pulse.strengths,
+            pulse_before_bpm=pulse.before_bpm,
             pulse_recent_s=tuple(round(each + late_s, 3) for each in pulse.recent_s),
             pulse_origin=name,
         )

@@ -137,7 +137,8 @@ class VitalsOutput:
     oxygen_l_per_min: float | None = None
     pulse_bpm: float | None = None
     pulse_quality: float = 0.0
-    pulse_strength: float | None = None
+    pulse_strengths: tuple[float, ...] = ()
+    pulse_before_bpm: float | None = None
     pulse_recent_s: tuple[float, ...] = ()
     pulse_origin: str = ""
     time_s: float = 0.0

@@ -82,7 +82,7 @@ class Fusion:
 
     def take(self, measurements: tuple[Measurement, ...], time_s: float) -> None:
         """Take what was measured at one moment; what cannot be is left out and remembered as such."""
-        pressures = {
+        pressures: dict[tuple[Origin, Sign], float] = {
             (each.origin, each.sign): each.value
             for each in measurements
             if each.sign in (Sign.SYSTOLIC, Sign.DIASTOLIC)

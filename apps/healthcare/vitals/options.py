@@ -11,7 +11,6 @@ class EvaluateOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     patients: int = Field(20, ge=1, le=1000, description="of each course")
-    hours: float = Field(2.0, ge=0.5, le=24, description="for which each is watched")
+    hours: float = Field(2.0, ge=0.1, le=24, description="for which each is watched")
     waves: int = Field(10, ge=0, le=1000, description="minutes of waveforms, each of another patient")
-    claims: int = Field(20, ge=0, le=1000, description="arrhythmias, and artefacts like them, of each kind")
     seed: int = Field(0, ge=0, description="of the first patient; the others follow")

@@ -23,6 +23,9 @@ _FORGET_S = 3.0
 _LONGEST_S = 60.0
 _RECENT = 6
 _LEARN_S = 2.0
+_LEAST_SHARE = 0.08
+_REMEMBER_S = 600.0
+# What is smaller than a twelfth of the pulses of the last minutes is the noise that is left when they are gone.
 GONE_S = 3.0
 """Without a pulse for so long there is no rate."""
 
@@ -46,18 +49,21 @@ class Pulse:
     """What a waveform says of the pulse now.
 
     ``quality`` (0 to 1) falls with irregular intervals, changing heights and missing samples. ``strength``: the height
-    of the last pulses over that of the last minute; None while that is not known. ``recent_s``: how long ago each of
-    the last pulses was, the newest first. ``high`` and ``low`` are medians of the last pulses: of an arterial line,
-    systolic and diastolic pressure.
+    of the last pulses over that of the minute before, ``before_bpm`` the rate then; None while they are not known.
+    ``recent_s``: how long ago each of the last pulses was, the newest first, and ``strengths`` the height of each
+    over that of the minute before, empty while it is not known. ``high`` and ``low`` are medians of the
+    last pulses: of an arterial line, systolic and diastolic pressure.
     """
 
     rate_bpm: float | None
     quality: float
     strength: float | None = None
     recent_s: tuple[float, ...] = ()
+    strengths: tuple[float, ...] = ()
     high: float | None = None
     low: float | None = None
     mean: float | None = None
+    before_bpm: float | None = None
 
 
 class PulseDetector:
@@ -72,7 +78,8 @@ class PulseDetector:
         self._sum = 0.0
         self._before: float | None = None
         self._taken = 0
-        self._typical = 0.0
+        self._typical = self._largest = 0.0
+        self._forget = float(np.exp(-1.0 / (_REMEMBER_S * rate_hz)))
         self._above = False
         self._peak = 0.0
         self._last_s = -np.inf
@@ -102,6 +109,8 @@ class PulseDetector:
             return None
         if now_s - max(self._last_s, _LEARN_S) > _FORGET_S:  # nothing found: look for less
             self._typical *= 0.5 ** (1.0 / self.rate_hz)
+        self._largest *= self._forget
+        self._typical = max(self._typical, _LEAST_SHARE * self._largest)
         threshold = _THRESHOLD * self._typical
         if not self._above:
             if self._sum > threshold > 0 and now_s - self._last_s > _REFRACTORY_S:
@@ -112,6 +121,7 @@ class PulseDetector:
             return None
         self._above = False
         self._typical += 0.15 * (min(self._peak, 2.0 * self._typical) - self._typical)
+        self._largest = max(self._largest, self._typical)
         self._last_s = now_s
         beat = Beat(now_s, self._high, self._low)
         self._high, self._low = value, value
@@ -161,32 +171,37 @@ class PulseWatch:
         rate_bpm = 60.0 / float(np.median(intervals_s))
         missing = max(share for _, share in self._missing) if self._missing else 0.0
         quality = (
-            _falling(_spread(intervals_s), 0.08, 0.35)
+            _falling(_spread(intervals_s), 0.10, 0.35)
             * _falling(_spread(heights), 0.15, 0.60)
             * _falling(recent_s[0] / float(np.median(intervals_s)), 1.6, 2.5)
             * (1.0 - missing)
         )
-        older = [beat.amplitude for beat in self._beats][: -_RECENT - 1]
-        strength = (
-            float(np.median(heights) / np.median(older))
-            if len(older) >= 10 and np.median(older) > 0
-            else None
-        )
+        older = list(self._beats)[: -_RECENT - 1]
+        strength = before_bpm = None
+        strengths: tuple[float, ...] = ()
+        if len(older) >= 10:
+            usual = float(np.median([beat.amplitude for beat in older]))
+            if usual > 0:
+                strength = float(np.median(heights)) / usual
+                strengths = tuple(round(beat.amplitude / usual, 3) for beat in reversed(beats))
+            before_bpm = 60.0 / float(np.median(np.diff([beat.time_s for beat in older])))
         return Pulse(
             rate_bpm,
             float(quality),
             strength,
             recent_s,
+            strengths,
             float(np.median([beat.high for beat in beats[1:]])),
             float(np.median([beat.low for beat in beats[1:]])),
             float(np.mean([mean for _, mean in self._means])) if self._means else None,
+            before_bpm,
         )
 
 
 def _spread(values: NDArray[np.float64]) -> float:
-    """Return the median distance from the median, over the median, scaled to a standard deviation."""
-    middle = float(np.median(values))
-    return 1.4826 * float(np.median(np.abs(values - middle))) / middle if middle > 0 else np.inf
+    """Return the coefficient of variation: one pulse too many or too few is to show."""
+    middle = float(np.mean(values))
+    return float(np.std(values)) / middle if middle > 0 else np.inf
 
 
 def _falling(value: float, whole: float, nothing: float) -> float:

@@ -5,7 +5,7 @@ import { byId, h } from "./dom.js";
 import { PRIORITIES, symbol, word } from "./priority.js";
 
 /** @type {Record<string, string>} */
-const SAID = { raised: "raised", updated: "now more urgent", latched: "no longer true", cleared: "over", acknowledged: "acknowledged" };
+const SAID = { raised: "raised", updated: "now more urgent", silenced: "silenced", unsilenced: "calls again", escalated: "escalated", latched: "no longer true", cleared: "over", acknowledged: "acknowledged" };
 
 export class AlertList {
   /** @type {Map<string, AlertRow>} */
@@ -60,7 +60,7 @@ export class AlertList {
     alerts.forEach((alert, at) => {
       let row = this.#rows.get(alert.id);
       if (row === undefined) {
-        row = new AlertRow(alert, (id) => this.#alerts.acknowledge(id), () => this.#clock.now_ms());
+        row = new AlertRow(alert, this.#alerts, () => this.#clock.now_ms());
         this.#rows.set(alert.id, row);
       }
       row.show(alert, this.#session.mayAcknowledge);

@@ -1,11 +1,13 @@
 /** One alert on the page: priority, what and where, who answered when, its evidence, and the button to acknowledge. */
 
-import { unanswered } from "./alerts.js";
+import { silenced, unanswered } from "./alerts.js";
 import { h, setText } from "./dom.js";
 import { plain, span, timeOfDay, words } from "./format.js";
 import { symbol, word } from "./priority.js";
 
 /** @typedef {import("./alerts.js").Alert} Alert */
+
+const SILENCE_S = 120; // what a site allows a high priority by default; IEC 60601-1-8: audio paused
 
 export class AlertRow {
   /** @type {Alert} */
@@ -17,20 +19,23 @@ export class AlertRow {
   #facts;
   #details;
   #now_ms;
-  #acknowledge;
+  #alerts;
+  #quiet;
 
   /**
    * @param {Alert} alert
-   * @param {(id: string) => Promise<void>} acknowledge
+   * @param {{acknowledge: (id: string) => Promise<void>, silence: (id: string, for_s: number) => Promise<void>}} alerts
    * @param {() => number} now_ms
    */
-  constructor(alert, acknowledge, now_ms) {
+  constructor(alert, alerts, now_ms) {
     this.#alert = alert;
-    this.#acknowledge = acknowledge;
+    this.#alerts = alerts;
     this.#now_ms = now_ms;
     this.element = h("li", { class: "alert", id: `alert-${alert.id}`, tabindex: "-1" });
     this.button = /** @type {HTMLButtonElement} */ (h("button", { type: "button", class: "acknowledge" }));
     this.button.addEventListener("click", () => this.acknowledge());
+    this.#quiet = /** @type {HTMLButtonElement} */ (h("button", { type: "button", class: "silence" }));
+    this.#quiet.addEventListener("click", () => this.#silence());
     this.#facts = h("dl");
     this.#details = h("details", { class: "evidence" }, h("summary", {}, "Evidence"), this.#facts, this.#recording);
     this.#details.addEventListener("toggle", () => this.#showRecording());
@@ -52,6 +57,8 @@ export class AlertRow {
     this.element.classList.toggle("unanswered", open);
     this.button.hidden = !open;
     this.button.disabled = !mayAcknowledge;
+    this.#quiet.hidden = !open;
+    this.#quiet.disabled = !mayAcknowledge;
     this.button.title = mayAcknowledge ? "" : "Needs the role of an operator";
     setText(this.button, "Acknowledge");
     this.button.setAttribute("aria-label", `Acknowledge: ${heading(alert)}`);
@@ -64,7 +71,7 @@ export class AlertRow {
         h("p", { class: "where" }, ...where(alert)),
         h("p", { class: "story" }, ...this.#story(alert)),
       ),
-      h("div", { class: "foot" }, this.#evidence(alert), this.button, this.#failure),
+      h("div", { class: "foot" }, this.#evidence(alert), this.#quiet, this.button, this.#failure),
     );
     this.tick();
   }
@@ -74,6 +81,25 @@ export class AlertRow {
     const { raised_at, cleared_at } = this.#alert;
     const until_ms = cleared_at === null ? this.#now_ms() : Date.parse(cleared_at);
     setText(this.#age, span(until_ms - Date.parse(raised_at)));
+    const quiet = silenced(this.#alert, this.#now_ms());
+    const left_ms = quiet ? Date.parse(this.#alert.silenced_until ?? "") - this.#now_ms() : 0;
+    setText(this.#quiet, quiet ? `Silenced ${span(left_ms)}` : `Silence ${SILENCE_S / 60} min`);
+    this.#quiet.setAttribute("aria-pressed", String(quiet));
+    this.#quiet.setAttribute("aria-label", `${quiet ? "End the silence of" : "Silence for two minutes"}: ${heading(this.#alert)}`);
+    this.element.classList.toggle("silenced", quiet);
+  }
+
+  async #silence() {
+    if (this.#quiet.disabled || this.#quiet.ariaBusy === "true") return;
+    this.#quiet.ariaBusy = "true";
+    setText(this.#failure, "");
+    try {
+      await this.#alerts.silence(this.#alert.id, silenced(this.#alert, this.#now_ms()) ? 0 : SILENCE_S);
+    } catch (error) {
+      setText(this.#failure, `Not silenced: ${/** @type {Error} */ (error).message}`);
+    } finally {
+      this.#quiet.ariaBusy = "false";
+    }
   }
 
   /** Ask the device to acknowledge; says so in the row where it cannot. */
@@ -83,7 +109,7 @@ export class AlertRow {
     setText(this.button, "Acknowledging …");
     setText(this.#failure, "");
     try {
-      await this.#acknowledge(this.#alert.id);
+      await this.#alerts.acknowledge(this.#alert.id);
     } catch (error) {
       setText(this.#failure, `Not acknowledged: ${/** @type {Error} */ (error).message}`);
     } finally {
@@ -100,6 +126,7 @@ export class AlertRow {
     if (alert.state === "cleared") parts.push(", over ", at(alert.cleared_at ?? alert.updated_at), " after ", this.#age);
     else parts.push(", ", this.#age, " ago");
     if (alert.state === "latched") parts.push("; ", h("strong", {}, "no longer true"), ", stays until it is acknowledged");
+    if (alert.escalated_to) parts.push(". Escalated to ", h("strong", {}, alert.escalated_to), " ", at(alert.escalated_at ?? alert.updated_at));
     if (alert.acknowledged_at !== null) {
       parts.push(". Acknowledged ", at(alert.acknowledged_at), " by ", h("strong", {}, alert.acknowledged_by ?? "unknown"));
     } else if (alert.state === "cleared") parts.push(". Not acknowledged");

@@ -30,6 +30,11 @@ const WANTED = [
  * @property {string | null} cleared_at
  * @property {Record<string, unknown>} evidence
  * @property {boolean | null} clock_synchronised
+ * @property {string | null} [silenced_at]
+ * @property {string | null} [silenced_until]
+ * @property {string | null} [silenced_by]
+ * @property {string | null} [escalated_to]
+ * @property {string | null} [escalated_at]
  */
 
 /** Dispatches `change`, and `news` with {kind, alert} for what happened while the page was watching. */
@@ -106,6 +111,20 @@ export class Alerts extends EventTarget {
     if (this.#keep(told.alert ?? told, told.sequence)) this.#changed();
   }
 
+  /**
+   * Let an alert call nobody for a while (0: let it call again).
+   * @param {string} id
+   * @param {number} for_s
+   */
+  async silence(id, for_s) {
+    const told = await this.#session.json(`/v1/alerts/${encodeURIComponent(id)}/silence`, {
+      method: for_s > 0 ? "POST" : "DELETE",
+      headers: { "Content-Type": "application/json" },
+      body: for_s > 0 ? JSON.stringify({ for_s }) : null,
+    });
+    if (this.#keep(told.alert ?? told, told.sequence)) this.#changed();
+  }
+
   /** Forget everything, at sign-out. */
   clear() {
     this.#load += 1;
@@ -139,6 +158,12 @@ export class Alerts extends EventTarget {
     for (const id of this.#heard.keys()) if (!this.#alerts.has(id)) this.#heard.delete(id);
     this.dispatchEvent(new Event("change"));
   }
+}
+
+/** It calls nobody now, for a person wants it so; a clock set back ends that. @param {Alert} alert @param {number} now_ms */
+export function silenced(alert, now_ms) {
+  if (!alert.silenced_at || !alert.silenced_until) return false;
+  return Date.parse(alert.silenced_at) <= now_ms + 1000 && now_ms < Date.parse(alert.silenced_until);
 }
 
 /** Nobody has acknowledged it, and somebody should. @param {Alert} alert */

@@ -43,7 +43,7 @@ showConnection = mountConnection(stream, topics.stream, clock);
 new AlertList(alerts, session, clock);
 mountSignIn(session);
 mountTheme(byId("theme"));
-mountSound(byId("sound"), alerts);
+mountSound(byId("sound"), alerts, clock);
 
 session.addEventListener("change", show);
 addEventListener("pagehide", () => {

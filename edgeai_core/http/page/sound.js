@@ -1,5 +1,6 @@
 /** The auditory alarm signal for unanswered high-priority alerts; off until a person turns it on. */
 
+import { silenced } from "./alerts.js";
 import { setText } from "./dom.js";
 
 // IEC 60601-1-8, table 3: a high-priority burst is ten pulses, three and two, twice; 150 ms pulses here,
@@ -13,13 +14,14 @@ const LOUDNESS = 0.08;
 /**
  * @param {HTMLElement} button turns the sound on and off
  * @param {import("./alerts.js").Alerts} alerts
+ * @param {import("./clock.js").DeviceClock} clock
  */
-export function mountSound(button, alerts) {
+export function mountSound(button, alerts, clock) {
   /** @type {AudioContext | null} */
   let audio = null;
   let timer = 0;
 
-  const needed = () => alerts.unanswered.some((alert) => alert.priority === "high");
+  const needed = () => alerts.unanswered.some((alert) => alert.priority === "high" && !silenced(alert, clock.now_ms()));
   const follow = () => {
     const wanted = audio !== null && needed();
     if (wanted === timer > 0) return;
@@ -39,6 +41,7 @@ export function mountSound(button, alerts) {
     follow();
   });
   alerts.addEventListener("change", follow);
+  setInterval(follow, 1000); // a silence ends by itself
 }
 
 /** @param {AudioContext} audio */

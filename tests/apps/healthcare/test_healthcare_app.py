@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_without_a_recording_the_patient_is_simulated() -> None:
-    (spec,) = app.loops(HealthcareConfig())
+    spec = app.loops(HealthcareConfig())[0]
     assert spec.name == "ecg"
     assert set(spec.rules) == set(Code)
 
@@ -36,8 +36,8 @@ def test_a_loop_that_does_not_exist_and_a_damaged_file_are_refused_before_anythi
     tmp_path: Path,
 ) -> None:
     assert app.inputs is not None
-    with pytest.raises(ConfigError, match="no loop vitals"):
-        app.inputs(HealthcareConfig(), {"vitals": "x"})
+    with pytest.raises(ConfigError, match="no recordings for xray"):
+        app.inputs(HealthcareConfig(), {"xray": "x"})
     (tmp_path / "bad.csv").write_bytes(b"\x00\xff")
     with pytest.raises(InputError, match=r"bad\.csv"):
         app.inputs(HealthcareConfig(), {"ecg": str(tmp_path / "bad.csv")})

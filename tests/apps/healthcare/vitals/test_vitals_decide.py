@@ -1,0 +1,285 @@
+"""From belief to alarms: what counts, for how long, and what it says; and how several sensors become one belief."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.healthcare.vitals.decide import Bounds, Code, Limits, Standing, judge, output_of
+from apps.healthcare.vitals.fuse import FRESH_S, Belief, Fusion, MaxAges, Value
+from apps.healthcare.vitals.signs import PLAUSIBLE, Measurement, Origin, Sign
+from edgeai_core.decision import Condition, Priority
+
+WELL = {
+    Sign.HEART_RATE: 70.0,
+    Sign.SPO2: 98.0,
+    Sign.RESPIRATION: 15.0,
+    Sign.SYSTOLIC: 120.0,
+    Sign.DIASTOLIC: 75.0,
+    Sign.MEAN_PRESSURE: 90.0,
+    Sign.TEMPERATURE: 37.0,
+    Sign.CONSCIOUSNESS: 0.0,
+    Sign.OXYGEN: 0.0,
+}
+LIMITS = Limits()
+
+
+def belief(time_s: float, silent: frozenset[Sign] = frozenset(), **changed: float | None) -> Belief:
+    values = {**WELL, **{Sign(name): value for name, value in changed.items()}}
+    return Belief(
+        time_s, {s: Value(v, 0.0, 1.0, (Origin.MONITOR,)) for s, v in values.items() if v is not None}, silent
+    )
+
+
+def run(*looks: Belief, limits: Limits = LIMITS) -> list[tuple[Condition, ...] | None]:
+    standing, seen = Standing(), []
+    for each in looks:
+        judged = judge(each, standing, limits, "patient-1")
+        standing = judged.standing
+        seen.append(judged.conditions)
+    return seen
+
+
+def test_a_well_patient_has_no_alarm_and_a_whole_score_of_nothing() -> None:
+    judged = judge(belief(0.0), Standing(), LIMITS, "p")
+    assert judged.conditions == ()
+    assert judged.status == "NORMAL"
+    output = output_of(judged, belief(0.0), "p")
+    assert (output.news2, output.news2_risk, output.news2_missing) == (0, "low", ())
+
+
+@pytest.mark.parametrize(
+    ("sign", "inside", "outside", "priority", "delay_s"),
+    [
+        ("spo2", 90.0, 89.9, Priority.MEDIUM, 60.0),
+        ("spo2", 84.0, 83.9, Priority.HIGH, 20.0),
+        ("heart_rate", 125.0, 125.1, Priority.MEDIUM, 60.0),
+        ("heart_rate", 150.0, 150.1, Priority.HIGH, 20.0),
+        ("heart_rate", 45.0, 44.9, Priority.MEDIUM, 60.0),
+        ("heart_rate", 35.0, 34.9, Priority.HIGH, 20.0),
+        ("respiration", 28.0, 28.1, Priority.MEDIUM, 60.0),
+        ("respiration", 36.0, 36.1, Priority.HIGH, 20.0),
+        ("respiration", 8.0, 7.9, Priority.MEDIUM, 60.0),
+        ("respiration", 5.0, 4.9, Priority.HIGH, 20.0),
+        ("systolic", 90.0, 89.9, Priority.MEDIUM, 60.0),
+        ("systolic", 75.0, 74.9, Priority.HIGH, 20.0),
+        ("systolic", 200.0, 200.1, Priority.MEDIUM, 60.0),
+        ("mean_pressure", 60.0, 59.9, Priority.MEDIUM, 60.0),
+        ("mean_pressure", 50.0, 49.9, Priority.HIGH, 20.0),
+        ("temperature", 35.0, 34.9, Priority.MEDIUM, 60.0),
+        ("temperature", 39.5, 39.6, Priority.MEDIUM, 60.0),
+    ],
+)
+def test_a_limit_counts_from_beyond_it_after_its_delay(
+    sign: str, inside: float, outside: float, priority: Priority, delay_s: float
+) -> None:
+    for value, expected in ((inside, False), (outside, True)):
+        looks = [belief(at_s, **{sign: value}) for at_s in (0.0, delay_s - 0.1, delay_s)]
+        first, before, at = run(*looks)
+        assert all(each.priority is not priority for each in (*(first or ()), *(before or ())))
+        found = [each for each in at or () if each.priority is priority]
+        assert bool(found) is expected
+
+
+@pytest.mark.parametrize(
+    ("changed", "priority", "word"),
+    [
+        ({"respiration": 26.0}, Priority.LOW, "NEWS2 3"),
+        ({"respiration": 23.0, "heart_rate": 115.0, "temperature": 38.5}, Priority.MEDIUM, "NEWS2 5"),
+        ({"respiration": 23.0, "heart_rate": 115.0, "spo2": 91.0}, Priority.HIGH, "NEWS2 7"),
+    ],
+)
+def test_the_score_alarms_as_its_thresholds_say(
+    changed: dict[str, float], priority: Priority, word: str
+) -> None:
+    conditions = run(belief(0.0, **changed), belief(59.9, **changed), belief(60.0, **changed))
+    assert conditions[1] == ()
+    (found,) = conditions[2] or ()
+    assert (found.code, found.subject, found.priority) == (Code.DETERIORATION, "patient-1", priority)
+    assert found.title.startswith(word)
+    assert found.evidence["category"] == "medical"
+
+
+def test_one_deterioration_is_one_condition_with_everything_in_it() -> None:
+    bad = {"respiration": 30.0, "spo2": 86.0, "systolic": 85.0, "heart_rate": 135.0}
+    (found,) = run(belief(0.0, **bad), belief(60.0, **bad))[1] or ()
+    assert found.priority is Priority.HIGH
+    assert {"low SpO2", "low systolic pressure", "high heart rate", "high respiration", "NEWS2 high"} <= set(
+        found.evidence["findings"]  # type: ignore[arg-type]
+    )
+    assert "SpO2 86 %" in found.title
+
+
+def test_a_finding_that_is_broken_off_starts_its_delay_anew() -> None:
+    seen = run(
+        belief(0.0, spo2=80.0),
+        belief(10.0),
+        belief(11.0, spo2=80.0),
+        belief(30.0, spo2=80.0),
+        belief(31.0, spo2=80.0),
+    )
+    assert [bool(each) for each in seen] == [False, False, False, False, True]
+
+
+def test_a_value_must_come_a_margin_back_inside() -> None:
+    seen = run(
+        belief(0.0, spo2=89.0), belief(60.0, spo2=89.0), belief(61.0, spo2=91.0), belief(62.0, spo2=93.0)
+    )
+    assert [any("low SpO2" in c.evidence["findings"] for c in each or ()) for each in seen] == [  # type: ignore[operator]
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_what_is_not_known_now_keeps_what_it_had_and_a_lost_signal_is_an_alarm_of_the_equipment() -> None:
+    lost = frozenset({Sign.SPO2})
+    seen = run(belief(0.0, spo2=80.0), belief(20.0, spo2=80.0), belief(30.0, lost, spo2=None))
+    codes = [each.code for each in seen[2] or ()]
+    assert codes == [Code.DETERIORATION, Code.SPO2_LOST]
+    technical = (seen[2] or ())[1]
+    assert technical.priority is Priority.LOW
+    assert technical.evidence["category"] == "technical"
+
+
+def test_a_score_that_may_be_too_low_for_a_lost_sign_keeps_what_it_had() -> None:
+    bad = {"respiration": 23.0, "heart_rate": 115.0, "spo2": 91.0}
+    lost = frozenset({Sign.RESPIRATION})
+    seen = run(belief(0.0, **bad), belief(60.0, **bad), belief(61.0, lost, **{**bad, "respiration": None}))
+    assert (seen[2] or ())[0].priority is Priority.HIGH
+    over = run(belief(0.0, **bad), belief(60.0, **bad), belief(61.0))
+    assert over[2] == ()
+
+
+def test_nothing_known_is_no_judgement() -> None:
+    judged = judge(Belief(0.0), Standing(), LIMITS, "p")
+    assert judged.conditions is None
+    assert (judged.status, judged.score) == ("CANNOT_TELL", None)
+
+
+def test_on_scale_2_a_saturation_of_88_is_no_alarm() -> None:
+    limits = Limits(spo2_scale=2)
+    assert run(belief(0.0, spo2=87.6), belief(100.0, spo2=87.6), limits=limits)[1] == ()
+    assert run(belief(0.0, spo2=83.0), belief(100.0, spo2=83.0), limits=limits)[1] != ()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Limits(delay_s=10.0, critical_delay_s=20.0),
+        lambda: Limits(margin=0.2),
+        lambda: Limits(spo2_scale=3),  # type: ignore[arg-type]
+        lambda: Bounds(90.0, 80.0),
+        lambda: Bounds(90.0, None, 95.0),
+        lambda: Bounds(float("nan")),
+    ],
+)
+def test_limits_that_contradict_themselves_are_refused(wrong: object) -> None:
+    with pytest.raises(ValueError, match=r"must|share|2"):
+        wrong()  # type: ignore[operator]
+
+
+# Fusion
+
+
+def take(fusion: Fusion, start_s: int, end_s: int, *measured: Measurement) -> None:
+    for second in range(start_s, end_s):
+        fusion.take(measured, float(second))
+
+
+def rate(value: float, origin: Origin, quality: float = 0.9) -> Measurement:
+    return Measurement(Sign.HEART_RATE, value, origin, quality)
+
+
+def test_heart_rates_that_agree_are_joined_and_one_that_stands_alone_is_not_believed() -> None:
+    fusion = Fusion()
+    take(fusion, 0, 20, rate(70, Origin.ECG, 0.6), rate(72, Origin.PPG, 0.9), rate(140, Origin.ABP, 1.0))
+    found = fusion.believe(19.0).values[Sign.HEART_RATE]
+    assert found.value == pytest.approx((70 * 0.6 + 72 * 0.9) / 1.5)
+    assert found.origins == (Origin.PPG, Origin.ECG)
+
+
+def test_of_two_that_disagree_the_better_one_is_believed_and_a_poor_one_never() -> None:
+    fusion = Fusion()
+    take(fusion, 0, 20, rate(70, Origin.ECG, 0.9), rate(150, Origin.PPG, 0.5))
+    assert fusion.believe(19.0).values[Sign.HEART_RATE].value == 70
+    alone = Fusion()
+    take(alone, 0, 20, rate(150, Origin.PPG, 0.3))
+    assert Sign.HEART_RATE not in alone.believe(19.0).values
+
+
+def test_a_continuous_value_is_gone_when_it_is_stale_and_counts_as_silent() -> None:
+    fusion = Fusion()
+    take(fusion, 0, 10, Measurement(Sign.SPO2, 97))
+    assert Sign.SPO2 in fusion.believe(9.0 + FRESH_S).values
+    late = fusion.believe(9.1 + FRESH_S)
+    assert Sign.SPO2 not in late.values
+    assert late.silent == {Sign.SPO2}
+
+
+def test_values_taken_now_and_then_count_for_as_long_as_their_kind_does() -> None:
+    fusion = Fusion(MaxAges(cuff_s=100.0, charted_s=1000.0, charted_temperature_s=5000.0))
+    fusion.take((Measurement(Sign.SYSTOLIC, 120, Origin.CUFF),), 0.0)
+    fusion.take(
+        (
+            Measurement(Sign.CONSCIOUSNESS, 0, Origin.CHARTED),
+            Measurement(Sign.TEMPERATURE, 37, Origin.CHARTED),
+        ),
+        0.0,
+    )
+    assert set(fusion.believe(100.0).values) == {Sign.SYSTOLIC, Sign.CONSCIOUSNESS, Sign.TEMPERATURE}
+    assert set(fusion.believe(1000.0).values) == {Sign.CONSCIOUSNESS, Sign.TEMPERATURE}
+    assert fusion.believe(5001.0).values == {}
+    assert fusion.believe(5001.0).silent == frozenset()
+
+
+def test_a_line_is_believed_before_a_cuff_and_the_newer_of_two_cuffs() -> None:
+    fusion = Fusion()
+    fusion.take((Measurement(Sign.SYSTOLIC, 100, Origin.CUFF),), 0.0)
+    fusion.take((Measurement(Sign.SYSTOLIC, 110, Origin.CHARTED),), 50.0)
+    assert fusion.believe(60.0).values[Sign.SYSTOLIC].value == 110
+    take(fusion, 50, 60, Measurement(Sign.SYSTOLIC, 130, Origin.ABP))
+    assert fusion.believe(60.0).values[Sign.SYSTOLIC].value == 130
+
+
+def test_a_charted_value_that_arrives_late_does_not_replace_a_newer_one() -> None:
+    fusion = Fusion()
+    fusion.take((Measurement(Sign.TEMPERATURE, 38.0, Origin.CHARTED),), 100.0)
+    fusion.take((Measurement(Sign.TEMPERATURE, 37.0, Origin.CHARTED),), 50.0)
+    assert fusion.believe(101.0).values[Sign.TEMPERATURE].value == 38.0
+
+
+@pytest.mark.parametrize("sign", list(Sign))
+def test_what_cannot_be_is_not_taken(sign: Sign) -> None:
+    low, high = PLAUSIBLE[sign]
+    for value, taken in (
+        (low, True),
+        (high, True),
+        (low - 0.1, False),
+        (high + 0.1, False),
+        (float("nan"), False),
+    ):
+        fusion = Fusion()
+        fusion.take((Measurement(sign, value),), 0.0)
+        assert (sign in fusion.believe(0.0).values) is taken, value
+
+
+def test_a_flushed_or_damped_line_gives_no_pressure() -> None:
+    fusion = Fusion()
+    take(
+        fusion, 0, 20, Measurement(Sign.SYSTOLIC, 95, Origin.ABP), Measurement(Sign.DIASTOLIC, 88, Origin.ABP)
+    )
+    found = fusion.believe(19.0)
+    assert found.values == {}
+    assert found.implausible == {Sign.SYSTOLIC, Sign.DIASTOLIC}
+
+
+def test_a_finger_lost_is_no_desaturation_and_a_true_one_is_followed() -> None:
+    fusion = Fusion()
+    take(fusion, 0, 30, Measurement(Sign.SPO2, 97))
+    take(fusion, 30, 40, Measurement(Sign.SPO2, 70))
+    assert fusion.believe(39.0).values[Sign.SPO2].value == 97
+    falling = Fusion()
+    for second in range(120):
+        falling.take((Measurement(Sign.SPO2, 97.0 - 0.4 * max(0, second - 60)),), float(second))
+    assert falling.believe(119.0).values[Sign.SPO2].value == pytest.approx(97 - 0.4 * 52, abs=2)
