@@ -54,7 +54,9 @@ def test_a_film_that_passes_the_gate_is_judged_with_picture_and_map(logit: float
 
 def test_the_map_colours_the_place_that_speaks_for_the_finding() -> None:
     picture = phantom()
-    picture[:, 170:] //= 2  # the left half is brighter, so the network's evidence lies there, and mirrored too
+    picture[:, 170:] //= (
+        2  # the left half is brighter, so the network's evidence lies there, and mirrored too
+    )
     answer = fake_triage().answer(study(png(picture)), Stages())
     assert answer.map is not None
     laid = cv2.imdecode(np.frombuffer(answer.map, np.uint8), cv2.IMREAD_COLOR).astype(int)
@@ -88,7 +90,9 @@ def test_a_file_that_says_mr_and_looks_like_a_film_is_refused(dicom: Callable[..
     assert said(fake_triage(), study(content)).reason == Reason.OTHER_MODALITY
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>no film</html>", jpeg(cv2.applyColorMap(phantom(), 2)), b"\xff\xd8\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>no film</html>", jpeg(cv2.applyColorMap(phantom(), 2)), b"\xff\xd8\xff"]
+)
 def test_bad_input_is_answered_too(content: bytes) -> None:
     output = said(fake_triage(), study(content))
     assert output.status == Status.REFUSED
