@@ -72,5 +72,7 @@ def fake_classifier(modality: str, logit: float) -> FindingClassifier:
     return FindingClassifier(FakeRunner(f"imaging-{modality}", classes, parameters, says), modality)
 
 
-def fake_triage(gate: Gate | None = None, logit: float = 4.0) -> StudyTriage:
-    return StudyTriage(gate or fake_gate(), {name: fake_classifier(name, logit) for name in CLASSES})
+def fake_triage(
+    gate: Gate | None = None, logit: float = 4.0, kind: type[StudyTriage] = StudyTriage
+) -> StudyTriage:
+    return kind(gate or fake_gate(), {name: fake_classifier(name, logit) for name in CLASSES})

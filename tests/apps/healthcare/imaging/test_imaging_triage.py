@@ -18,7 +18,7 @@ from apps.healthcare.imaging.loop import FAILED, STUDY, ImagingStep, imaging_loo
 from apps.healthcare.imaging.pictures import Reason
 from apps.healthcare.imaging.report import ReportSink, read_facts, worklist
 from apps.healthcare.imaging.sources import Study, StudyInbox
-from apps.healthcare.imaging.triage import StudyTriage
+from apps.healthcare.imaging.triage import Answer, StudyTriage
 from edgeai_core.alerts.journal import Journal
 from edgeai_core.alerts.sink import AlertSink
 from edgeai_core.clock import MonotonicClock
@@ -171,17 +171,14 @@ def test_a_study_whose_answer_was_not_committed_is_answered_again_and_stays_one_
 class Broken(StudyTriage):
     """One that fails at one study."""
 
-    def answer(self, study: Study, stages: Stages):  # type: ignore[no-untyped-def]
+    def answer(self, study: Study, stages: Stages) -> Answer:
         if study.reference == "bad":
             raise RuntimeError("cannot")
         return super().answer(study, stages)
 
 
 def test_a_study_that_makes_the_program_fail_is_refused_and_the_next_one_is_answered(tmp_path: Path) -> None:
-    good = fake_triage()
-    triage = Broken.__new__(Broken)
-    triage.__dict__.update(good.__dict__)
-    bench = Bench(tmp_path, triage)
+    bench = Bench(tmp_path, fake_triage(kind=Broken))
     spec = bench.spec()
     bench.spec = lambda: replace(spec, trigger=replace(spec.trigger, idle_s=0.01))  # type: ignore[method-assign,type-var]
     bench.inbox.put(png(phantom(seed=1)), "bad", "xray")
