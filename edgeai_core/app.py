@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgeai_core.loop.spec import LoopSpec
+    from edgeai_core.recording.foxglove import Encoder
 
 ENTRY_POINT_GROUP = "edgeai.apps"
 
@@ -60,6 +61,8 @@ class App:
     ``router(config)`` returns a FastAPI router mounted under ``/v1/<app>``, denied by default.
     ``bodies`` says which of its routes take a larger body than the server's limit, by path and bytes.
     ``models`` are the card files of the models it ships.
+    ``channels()`` says by type how recorded values look in Foxglove (see ``edgeai_core.recording.foxglove``); a type
+    that is not among them is shown as its plain fields. Only recording and showing call it, never a loop.
     ``demo`` sets fields of the configuration, by dotted name, where `edgeai demo` plays the sample recordings.
     """
 
@@ -73,6 +76,7 @@ class App:
     panels: tuple[Panel, ...] = ()
     models: tuple[Path, ...] = field(default=())
     demo: Mapping[str, str] = field(default_factory=dict)
+    channels: Callable[[], Mapping[type[Any], Encoder]] | None = None
     bodies: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -28,6 +28,11 @@ class State:
         return self.root / "tokens.toml"
 
     @property
+    def webhooks(self) -> Path:
+        """The receivers of webhooks, with their secrets."""
+        return self.root / "webhooks.toml"
+
+    @property
     def models(self) -> Path:
         """Models taught on this device, as ``models/<task>/<version>``."""
         return self.root / "models"

@@ -19,7 +19,9 @@ from edgeai_core.alerts.walltime import normalised_iso
 from edgeai_core.decision import Condition, Priority
 from edgeai_core.errors import InputError
 
-EventKind = Literal["raised", "acknowledged", "latched", "cleared", "updated"]
+EventKind = Literal[
+    "raised", "acknowledged", "latched", "cleared", "updated", "silenced", "unsilenced", "escalated"
+]
 
 MAX_EVIDENCE_BYTES = 64 * 1024
 """How long an alert's evidence may be as JSON."""
@@ -41,7 +43,8 @@ class Alert:
     Times are ISO 8601 in UTC with milliseconds. ``active``: its condition is true now. ``latched``: its rule;
     such an alert never clears without a person. ``raised_at`` and ``monotonic_ns`` are of the first raise, in
     ``boot_id``; ``clock_synchronised`` says whether the wall clock could be trusted then. ``evidence`` holds
-    plain JSON values that a person can check.
+    plain JSON values that a person can check. ``silenced_until``: till then nobody is to be called (ask
+    ``lifecycle.silenced``). ``escalation`` counts how far up it was called, ``escalated_to`` names the last role.
     """
 
     id: str
@@ -63,6 +66,12 @@ class Alert:
     boot_id: str = "unknown"
     clock_synchronised: bool = False
     monotonic_ns: int = 0
+    silenced_at: str | None = None
+    silenced_until: str | None = None
+    silenced_by: str | None = None
+    escalation: int = 0
+    escalated_to: str | None = None
+    escalated_at: str | None = None
 
     @property
     def state(self) -> AlertState:
@@ -96,6 +105,12 @@ class Alert:
             "boot_id": self.boot_id,
             "clock_synchronised": self.clock_synchronised,
             "monotonic_ns": self.monotonic_ns,
+            "silenced_at": self.silenced_at,
+            "silenced_until": self.silenced_until,
+            "silenced_by": self.silenced_by,
+            "escalation": self.escalation,
+            "escalated_to": self.escalated_to,
+            "escalated_at": self.escalated_at,
         }
 
 
@@ -129,7 +144,8 @@ def alert_from_json(body: Mapping[str, object]) -> Alert:
     """Return the alert that another device describes, checked as anything from outside is.
 
     Needed are ``id``, ``device``, ``app``, ``loop``, ``code``, ``subject``, ``priority`` and ``raised_at``; the
-    rest has defaults, ``state`` is derived, unknown fields are ignored (a newer device may say more).
+    rest has defaults, ``state`` is derived, unknown fields are ignored (a newer device may say more). Silence and
+    escalation are not taken over: each device calls its own people.
     Raises InputError that names the field and the reason.
     """
     active = _bool(body, "active", True)

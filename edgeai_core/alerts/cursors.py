@@ -40,7 +40,7 @@ def committed(connection: sqlite3.Connection, source: str) -> int | None:
 def deliver(connection: sqlite3.Connection, receiver: str, sequence: int) -> None:
     """Record that a receiver has got every event up to ``sequence``; it never goes back."""
     connection.execute(
-        "INSERT INTO receivers VALUES (?, ?)"
+        "INSERT INTO receivers (name, delivered) VALUES (?, ?)"
         " ON CONFLICT (name) DO UPDATE SET delivered = max(delivered, excluded.delivered)",
         (receiver, sequence),
     )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from edgeai_core.alerts import cursors, database, lifecycle, retention, walltime
 from edgeai_core.alerts.alert import (
@@ -32,6 +32,8 @@ from edgeai_core.alerts.lifecycle import Change
 from edgeai_core.alerts.rows import COLUMNS, EVENT_COLUMNS, NAMES, event_from_row, from_row, to_row
 from edgeai_core.decision import Condition, Priority
 from edgeai_core.errors import EdgeAIError, InputError
+
+T = TypeVar("T")
 
 RETENTION_DAYS = 90.0
 MAX_BYTES = 256 * 1024 * 1024
@@ -108,6 +110,22 @@ class Journal:
                 return self._acknowledgement(alert_id)
             self._store(after, "acknowledged", by, events)
         return events[-1]
+
+    def change(
+        self, alert_id: str, kind: EventKind, by: str, what: Callable[[Alert, str], Alert | None]
+    ) -> AlertEvent | None:
+        """Change one alert as a function of the life cycle says, given it and the time; return the event.
+
+        None: the function returned None, and nothing was written. Raises AlertNotFoundError.
+        """
+        with self._writing() as events:
+            alert = self._alert(alert_id)
+            if alert is None:
+                raise AlertNotFoundError(f"no alert {alert_id!r}: it never was, or retention has deleted it")
+            after = what(alert, walltime.now().iso)
+            if after is not None:
+                self._store(after, kind, by, events)
+        return events[-1] if events else None
 
     def receive(self, body: Mapping[str, object], by: str | None = None) -> AlertEvent:
         """Take an alert that another device sends, as its ``to_json``; return the event it made.
@@ -280,6 +298,16 @@ class Journal:
         """Return the newest committed sequence of a durable input, None before the first."""
         with self._reading() as connection:
             return cursors.committed(connection, source)
+
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what ``work`` reads: for other modules of this package that keep a table of their own."""
+        with self._reading() as connection:
+            return work(connection)
+
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what ``work`` returns, done in one transaction: for other modules of this package."""
+        with self._writing():
+            return work(self._connection)
 
     def deliver(self, receiver: str, sequence: int) -> None:
         """Record that a receiver has got every event up to ``sequence``.

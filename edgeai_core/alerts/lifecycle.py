@@ -1,14 +1,14 @@
 """The life cycle of an alert as pure functions: no clock, no file, no thread.
 
 Two questions, each a function. ``observe`` runs in the loop and asks of every decision: what began, rose or
-ended, after the rule's delays? ``transition``, ``acknowledge`` and ``merge`` run over rows of the journal, inside
-its transaction, and ask: given how this alert stands now, what does that make of it? The journal decides last,
-for a person may have acknowledged an alert since the loop last looked.
+ended, after the rule's delays? ``transition``, ``acknowledge``, ``silence``, ``unsilence``, ``escalate`` and ``merge``
+run over rows of the journal, inside its transaction, and ask: given how this alert stands now, what does that make of
+it? The journal decides last, for a person may have acknowledged an alert since the loop last looked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -135,7 +135,8 @@ def transition(alert: Alert | None, change: Change, device: str) -> tuple[Alert,
 
     ``alert`` is the incident's alert that has not cleared, None where there is none. What holds raises a new
     alert, or brings back a latched one that nobody had acknowledged yet: it is one incident. A rise in priority
-    takes back an acknowledgement, for what the person acknowledged was less.
+    takes back an acknowledgement, for what the person acknowledged was less, and the escalation begins anew. Either
+    ends a silence.
     """
     condition, at = change.condition, change.moment.iso
     if change.holds:
@@ -152,9 +153,12 @@ def transition(alert: Alert | None, change: Change, device: str) -> tuple[Alert,
                 evidence=condition.evidence,
                 acknowledged_at=None,
                 acknowledged_by=None,
+                escalation=0,
+                escalated_to=None,
+                escalated_at=None,
             )
         kind: EventKind = "updated" if alert.active else "raised"
-        return replace(alert, active=True, updated_at=at, cleared_at=None), kind
+        return replace(_audible(alert), active=True, updated_at=at, cleared_at=None), kind
     if alert is None or not alert.active:
         return None
     return _settled(replace(alert, active=False, updated_at=at), at)
@@ -167,10 +171,66 @@ def acknowledge(alert: Alert, by: str, at: str) -> Alert | None:
     """
     if alert.acknowledged_at is not None:
         return None
-    after = replace(alert, acknowledged_at=at, acknowledged_by=by, updated_at=at)
+    after = replace(_audible(alert), acknowledged_at=at, acknowledged_by=by, updated_at=at)
     if after.state is AlertState.CLEARED and after.cleared_at is None:
         after = replace(after, cleared_at=at)
     return after
+
+
+def unanswered(alert: Alert) -> bool:
+    """Return whether somebody should acknowledge an alert and nobody has."""
+    return alert.state in (AlertState.RAISED, AlertState.LATCHED)
+
+
+def silenced(alert: Alert, at: str) -> bool:
+    """Return whether an alert is silenced at a time (ISO 8601 in the journal's form).
+
+    A clock that was set back to before the silence began ends it: to call once too often is the safe error.
+    """
+    if alert.silenced_at is None or alert.silenced_until is None:
+        return False
+    return alert.silenced_at <= at < alert.silenced_until
+
+
+def silence(alert: Alert, by: str, at: str, until: str) -> Alert | None:
+    """Return an alert that calls nobody until a time; None where nobody is called anyway, or the time has passed.
+
+    It is still there and still unanswered (IEC 60601-1-8: audio paused; ISA-18.2: shelved). Silencing again moves
+    the end.
+    """
+    if not unanswered(alert) or until <= at:
+        return None
+    return replace(alert, silenced_at=at, silenced_until=until, silenced_by=by, updated_at=at)
+
+
+def unsilence(alert: Alert, at: str) -> Alert | None:
+    """Return an alert whose silence a person ends; None where it is not silenced."""
+    return replace(_audible(alert), updated_at=at) if silenced(alert, at) else None
+
+
+@dataclass(frozen=True)
+class EscalationStep:
+    """Whom to call (``role``: a charge nurse, say) where an alert of a priority has waited ``after_s`` unanswered."""
+
+    priority: Priority
+    after_s: float
+    role: str
+
+
+def escalate(alert: Alert, waited_s: float, steps: Sequence[EscalationStep], at: str) -> Alert | None:
+    """Return an alert as calling further up leaves it after ``waited_s`` unanswered; None where nobody is due.
+
+    The steps of its priority count from 1 in the order of their times. Where several are due at once (nobody was
+    there to call), the last of them is called. A silence suspends: somebody is there.
+    """
+    if not unanswered(alert) or silenced(alert, at):
+        return None
+    mine = sorted((step for step in steps if step.priority is alert.priority), key=lambda step: step.after_s)
+    due = [(number, step) for number, step in enumerate(mine, 1) if step.after_s <= waited_s]
+    if not due or due[-1][0] <= alert.escalation:
+        return None
+    number, step = due[-1]
+    return replace(alert, escalation=number, escalated_to=step.role, escalated_at=at, updated_at=at)
 
 
 def merge(own: Alert | None, received: Alert, at: str) -> tuple[Alert, EventKind] | None:
@@ -204,6 +264,9 @@ def merge(own: Alert | None, received: Alert, at: str) -> tuple[Alert, EventKind
             evidence=received.evidence,
             acknowledged_at=None,
             acknowledged_by=None,
+            escalation=0,
+            escalated_to=None,
+            escalated_at=None,
         )
         kind = "updated"
     if merged.acknowledged_at is None and received.acknowledged_at is not None:
@@ -216,7 +279,7 @@ def merge(own: Alert | None, received: Alert, at: str) -> tuple[Alert, EventKind
         return None
     if merged.state is AlertState.CLEARED and merged.cleared_at is None:
         merged = replace(merged, cleared_at=at)
-    return replace(merged, updated_at=at), kind
+    return replace(merged if kind == "latched" else _audible(merged), updated_at=at), kind
 
 
 def more_urgent(one: Priority, other: Priority) -> bool:
@@ -249,7 +312,12 @@ def _raised(change: Change, device: str) -> Alert:
 def _settled(alert: Alert, at: str) -> tuple[Alert, EventKind]:
     if alert.state is AlertState.LATCHED:
         return alert, "latched"
-    return replace(alert, cleared_at=at), "cleared"
+    return replace(_audible(alert), cleared_at=at), "cleared"
+
+
+def _audible(alert: Alert) -> Alert:
+    """Return an alert without its silence."""
+    return replace(alert, silenced_at=None, silenced_until=None, silenced_by=None)
 
 
 def _acknowledged_like(own: Alert, received: Alert, at: str) -> Alert:

@@ -76,6 +76,34 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE retention (forgotten INTEGER NOT NULL) STRICT",
         "INSERT INTO retention VALUES (0)",
     ),
+    (
+        "ALTER TABLE alerts ADD COLUMN silenced_at TEXT",
+        "ALTER TABLE alerts ADD COLUMN silenced_until TEXT",
+        "ALTER TABLE alerts ADD COLUMN silenced_by TEXT",
+        "ALTER TABLE alerts ADD COLUMN escalation INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE alerts ADD COLUMN escalated_to TEXT",
+        "ALTER TABLE alerts ADD COLUMN escalated_at TEXT",
+        "CREATE INDEX events_by_time ON events (at)",
+        # identity: tells this journal's events from those of one that was set aside before it.
+        "CREATE TABLE journal (identity TEXT NOT NULL) STRICT",
+        "INSERT INTO journal VALUES (lower(hex(randomblob(8))))",
+        # failing_since, failure: of the newest attempt in a row of failures; NULL while all is well.
+        "ALTER TABLE receivers ADD COLUMN failing_since TEXT",
+        "ALTER TABLE receivers ADD COLUMN failure TEXT",
+        "ALTER TABLE receivers ADD COLUMN delivered_at TEXT",
+        # What a receiver refused for good: kept with the event's text, so that retention may forget the alert.
+        """
+        CREATE TABLE dead_letters (
+            receiver TEXT NOT NULL,
+            sequence INTEGER NOT NULL,
+            at TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            event TEXT NOT NULL,
+            again INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (receiver, sequence)
+        ) STRICT, WITHOUT ROWID
+        """,
+    ),
 )
 
 

@@ -29,6 +29,12 @@ NAMES = (
     "boot_id",
     "clock_synchronised",
     "monotonic_ns",
+    "silenced_at",
+    "silenced_until",
+    "silenced_by",
+    "escalation",
+    "escalated_to",
+    "escalated_at",
 )  # of Alert and of the table alike
 COLUMNS = ", ".join(NAMES)
 EVENT_COLUMNS = "sequence, kind, at, by, body"
@@ -51,13 +57,24 @@ def from_row(row: Sequence[object]) -> Alert:
 def event_from_row(row: Sequence[object]) -> AlertEvent:
     """Return the event of a row of EVENT_COLUMNS."""
     sequence, kind, at, by, body = cast("tuple[int, EventKind, str, str, str]", tuple(row))
-    values = json.loads(body)
-    return AlertEvent(sequence, kind, at, by, _alert_of({name: values.get(name) for name in NAMES}))
+    return AlertEvent(sequence, kind, at, by, _alert_of(_known(json.loads(body))))
+
+
+def event_from_json(text: str) -> AlertEvent:
+    """Return the event whose ``to_json`` the journal itself kept as text."""
+    values = json.loads(text)
+    return AlertEvent(
+        values["sequence"], values["kind"], values["at"], values["by"], _alert_of(_known(values["alert"]))
+    )
+
+
+def _known(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: values.get(name) for name in NAMES}
 
 
 def _alert_of(values: Mapping[str, object]) -> Alert:
-    """Return an alert from what the journal itself wrote."""
-    fields = dict(values)
+    """Return an alert from what the journal itself wrote; events of its first version say nothing of escalation."""
+    fields = dict(values) | {"escalation": values.get("escalation") or 0}
     fields["priority"] = Priority(cast("str", fields["priority"]))
     for name in ("active", "latched", "clock_synchronised"):
         fields[name] = bool(fields[name])

@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 import typer
 
 from edgeai_core.cli import alerts, apps, decisions, demo, doctor, new, replay, run, serve, tasks, tokens, top
+from edgeai_core.cli import models as model_commands
+from edgeai_core.cli import webhooks as webhook_commands
 from edgeai_core.cli.options import printable
 from edgeai_core.errors import EdgeAIError
 
@@ -62,11 +64,13 @@ app.command("replay", rich_help_panel=RUNNING)(replay.replay)
 app.command("apps", rich_help_panel=WATCHING)(apps.apps)
 app.command("top", rich_help_panel=WATCHING)(top.top)
 app.add_typer(alerts.app, name="alerts", rich_help_panel=WATCHING)
+app.add_typer(webhook_commands.app, name="webhook", rich_help_panel=WATCHING)
 app.command("doctor", rich_help_panel=WATCHING)(doctor.doctor)
 app.add_typer(tokens.app, name="token", rich_help_panel=WATCHING)
 app.add_typer(tasks.evaluate_app, name="evaluate", rich_help_panel=MAKING)
 app.add_typer(tasks.train_app, name="train", rich_help_panel=MAKING)
 app.add_typer(decisions.app, name="decisions", rich_help_panel=MAKING)
+app.add_typer(model_commands.app, name="model", rich_help_panel=MAKING)
 app.command("new", rich_help_panel=MAKING)(new.new)
 
 

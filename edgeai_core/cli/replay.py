@@ -1,11 +1,15 @@
-"""``edgeai replay``: a recording through an app in virtual time; twice the same gives the same, byte for byte."""
+"""``edgeai replay``: a recording through an app in virtual time; twice the same gives the same, byte for byte.
+
+What an app's sources read is played in ideal time. A recorded run (MCAP) is fed to each loop as it arrived, at the
+moments at which the live loop looked, and compared with what it decided then.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +18,8 @@ from edgeai_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgeai_core.decision import Condition
+    from edgeai_core.loop.spec import LoopSpec
+    from edgeai_core.recording.replay import Verdict
     from edgeai_core.testing.decisions import Step
 
 
@@ -28,10 +34,17 @@ def replay(
 ) -> None:
     """Play a recording as fast as it goes and print every change of the decision.
 
+    A run that `edgeai run --record` recorded (MCAP) is played as it was, loop by loop, and the last line says
+    whether every decision equals the live one; where one differs the command ends with 1. It is played with the
+    configuration it was recorded with, unless --config or --set say otherwise.
     With --json an object per cycle that changed anything, with the whole output, then a summary.
     """
+    from edgeai_core.recording.replay import is_recording
     from edgeai_core.testing.decisions import play
 
+    if is_recording(recording):
+        _replay_run(app, recording, config, settings, as_json)
+        return
     chosen = choose([app], config, settings)[0]
     if len(chosen.loops) != 1:
         names = ", ".join(f"{chosen.app.name}.{spec.name}" for spec in chosen.loops)
@@ -39,6 +52,49 @@ def replay(
     steps = play(chosen.app, chosen.config, {chosen.loops[0].name: str(recording)})
     for line in _json_lines(steps) if as_json else map(printable, _text_lines(steps)):
         typer.echo(line)
+
+
+def _replay_run(
+    name: str, recording: Path, config: Path | None, settings: list[str] | None, as_json: bool
+) -> None:
+    from edgeai_core.app import load_app
+    from edgeai_core.recording.replay import Verdict, load_specs, recorded_config
+
+    app_name, _, loop = name.partition(".")
+    app = load_app(app_name)
+    chosen = (
+        choose([app_name], config, settings)[0].config
+        if config or settings
+        else recorded_config(recording, app)
+    )
+    specs = load_specs(recording, app, chosen)
+    if loop:
+        specs = {each: spec for each, spec in specs.items() if each == name}
+    if not specs:
+        raise ConfigError(f"{recording}: holds no loop {name!r}")
+    verdict = Verdict()
+    steps = _steps(recording, specs, verdict)
+    for line in _json_lines(steps, verdict) if as_json else map(printable, _text_lines(steps)):
+        typer.echo(line)
+    if not as_json:
+        typer.echo(printable(str(verdict)))
+    if not verdict.equal:
+        raise typer.Exit(1)
+
+
+def _steps(recording: Path, specs: Mapping[str, LoopSpec[Any]], verdict: Verdict) -> Iterator[Step]:
+    """Yield the cycles of a recorded run with the alerts that they raise and end."""
+    from edgeai_core.alerts.lifecycle import Watch, observe
+    from edgeai_core.recording.replay import replay_recording
+    from edgeai_core.testing.decisions import Step
+
+    watches: dict[str, Mapping[Any, Watch]] = {name: {} for name in specs}
+    for each in replay_recording(recording, specs, verdict):
+        conditions = each.cycle.conditions_of.conditions
+        seen = observe(watches[each.loop], conditions, specs[each.loop].rules, each.cycle.snapshot.now_ns)
+        watches[each.loop] = seen.watches
+        standing = tuple(sorted(key for key, watch in seen.watches.items() if watch.standing))
+        yield Step(each.loop, each.time_s, each.cycle, seen.began, seen.ended, standing)
 
 
 def _text_lines(steps: Iterator[Step]) -> Iterator[str]:
@@ -75,7 +131,7 @@ def _text_lines(steps: Iterator[Step]) -> Iterator[str]:
     )
 
 
-def _json_lines(steps: Iterator[Step]) -> Iterator[str]:
+def _json_lines(steps: Iterator[Step], verdict: Verdict | None = None) -> Iterator[str]:
     counter = _Counter()
     last: dict[str, dict[str, object]] = {}
     for step in steps:
@@ -94,7 +150,8 @@ def _json_lines(steps: Iterator[Step]) -> Iterator[str]:
                 "raised": [_condition(each) for each in step.began],
                 "over": [_condition(each) for each in step.ended],
             })  # fmt: skip
-    yield json.dumps({"summary": counter.summary()})
+    replayed = {} if verdict is None else {"replay": verdict.to_json()}
+    yield json.dumps({"summary": counter.summary(), **replayed})
 
 
 class _Counter:

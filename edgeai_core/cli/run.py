@@ -38,6 +38,22 @@ def run(
     loopback_without_token: Annotated[
         bool, typer.Option("--loopback-without-token", help="With --serve: this machine needs no token.")
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="FILE", help="Record the run as FILE (MCAP); see `edgeai replay`."),
+    ] = None,
+    record_mb: Annotated[
+        float | None, typer.Option("--record-mb", min=5, help="With --record: how large the file may become.")
+    ] = None,
+    evidence_s: Annotated[
+        float,
+        typer.Option(
+            "--evidence-s",
+            min=0,
+            max=600,
+            help="Seconds kept before each critical alert as its evidence; 0: none.",
+        ),
+    ] = 60.0,
     device: Annotated[str, typer.Option(help="The device's name in alerts. Else the host's name.")] = "",
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON objects.")] = False,
 ) -> None:
@@ -55,14 +71,20 @@ def run(
         for spec in each.loops:
             check_free(each.app.name, spec.name, folder)
     device = device or socket.gethostname()
-    children = [child for each in chosen for child in _children(each, folder, device, log_json)]
+    recorder = _recorder(folder, record, record_mb, evidence_s, log_json)
+    children = [
+        child
+        for each in chosen
+        for child in _children(each, folder, device, log_json, recorded=bool(recorder))
+    ]
+    children += recorder
     if serve is not None:
         parse_address(serve)
         arguments = serve_arguments(
             folder,
             serve,
             [each.app.name for each in chosen],
-            [child.name for child in children],
+            [child.name for child in children if not child.service],
             config=config,
             device=device,
             next_free_port=next_free_port,
@@ -83,7 +105,37 @@ def stall_after_s(spec: LoopSpec[object]) -> float:
     return max(5.0, 5 * period_s, 2 * spec.deadline_s)
 
 
-def _children(chosen: Chosen, state: State, device: str, log_json: bool) -> list[PlannedChild]:
+def _recorder(
+    state: State, file: Path | None, max_mb: float | None, evidence_s: float, log_json: bool
+) -> list[PlannedChild]:
+    """Return the process that records, where anything is to be recorded. Raises ConfigError."""
+    from edgeai_core.process.run import PlannedChild
+
+    if file is not None:
+        file = file.absolute()
+        if file.suffix != ".mcap":
+            raise ConfigError(
+                f"--record {file}: a recording is an MCAP file; call it {file.with_suffix('.mcap').name}"
+            )
+        if file.exists():
+            raise ConfigError(f"--record {file}: is there already; remove it, or name another")
+        if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
+            raise ConfigError(f"--record {file}: {file.parent} is no folder that can be written to")
+    elif max_mb is not None:
+        raise ConfigError("--record-mb: nothing is recorded; it belongs to --record")
+    if file is None and not evidence_s:
+        return []
+    arguments = ["--state", str(state.root), "--evidence-s", str(evidence_s)]
+    arguments += ["--file", str(file)] if file is not None else []
+    arguments += ["--max-mb", str(max_mb)] if max_mb is not None else []
+    arguments += ["--log-json"] if log_json else []
+    argv = [sys.executable, "-m", "edgeai_core.process.recorder", *arguments]
+    return [PlannedChild("recorder", argv, service=True)]
+
+
+def _children(
+    chosen: Chosen, state: State, device: str, log_json: bool, *, recorded: bool
+) -> list[PlannedChild]:
     from edgeai_core.process.run import PlannedChild
 
     app = chosen.app.name
@@ -92,6 +144,8 @@ def _children(chosen: Chosen, state: State, device: str, log_json: bool) -> list
     arguments = ["--state", str(state.root), "--config", str(config), "--device", device]
     if log_json:
         arguments.append("--log-json")
+    if recorded:
+        arguments.append("--record")
     return [
         PlannedChild(
             f"{app}.{spec.name}",

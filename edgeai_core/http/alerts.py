@@ -1,18 +1,24 @@
-"""`/v1/alerts`: list, look at, post from another device, acknowledge."""
+"""`/v1/alerts`: list, look at, post from another device, acknowledge, silence; how the alarm system does."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgeai_core.alerts.alert import AlertState, encode
+from edgeai_core.alerts import lifecycle
+from edgeai_core.alerts.alert import Alert, AlertState, EventKind, encode
+from edgeai_core.alerts.assessment import assess_journal
 from edgeai_core.alerts.journal import AlertConflictError, AlertNotFoundError, Journal
+from edgeai_core.alerts.walltime import iso_from_ns, normalised_iso, now
 from edgeai_core.decision import Priority
-from edgeai_core.http.auth import Who, allow
+from edgeai_core.errors import InputError
+from edgeai_core.http.auth import Principal, Who, allow
 from edgeai_core.http.problems import responses
-from edgeai_core.http.services import Parts
+from edgeai_core.http.services import Parts, Services
 from edgeai_core.http.tokens import Role
 
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
@@ -44,6 +50,12 @@ _EXAMPLE: dict[str, Any] = {
     "boot_id": "6f9a1c9e-5d0a-4a57-9d9f-0d9c8f0f8f11",
     "clock_synchronised": True,
     "monotonic_ns": 86400000000000,
+    "silenced_at": None,
+    "silenced_until": None,
+    "silenced_by": None,
+    "escalation": 0,
+    "escalated_to": None,
+    "escalated_at": None,
 }
 
 
@@ -72,6 +84,16 @@ class AlertBody(BaseModel):
     boot_id: Annotated[str, Field(max_length=100)] = "unknown"
     clock_synchronised: bool = False
     monotonic_ns: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    silenced_at: Time | None = None
+    silenced_until: Time | None = Field(
+        default=None, description="till then it calls nobody; ignored in a post"
+    )
+    silenced_by: Annotated[str, Field(max_length=200)] | None = None
+    escalation: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=0, description="how many steps further up somebody was called; ignored in a post"
+    )
+    escalated_to: Annotated[str, Field(max_length=200)] | None = None
+    escalated_at: Time | None = None
 
 
 class EventBody(BaseModel):
@@ -119,12 +141,55 @@ class Filters(BaseModel):
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
+By = Annotated[str, Field(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
 class Acknowledgement(BaseModel):
     """Who acknowledges, where several people share one token."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"by": "Night shift"}]})
 
-    by: Annotated[str, Field(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
+    by: By | None = None
+
+
+class Silence(BaseModel):
+    """For how long an alert calls nobody; the longest time of its priority is the site's to say."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"for_s": 120}]})
+
+    for_s: Annotated[float, Field(gt=0, le=7 * 86400)]
+    by: By | None = None
+
+
+class Stretch(BaseModel):
+    """A stretch of time; by default the last 30 days."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: Time | None = None
+    until: Time | None = None
+
+
+class AssessmentBody(BaseModel):
+    """How the alarm system does, in the measures of ISA-18.2 (docs/alarms.md)."""
+
+    since: Time
+    until: Time
+    days: float
+    raised: int
+    raised_per_day: float
+    by_priority: dict[str, int]
+    frequent: list[dict[str, Any]] = Field(
+        examples=[[{"source": "healthcare.vitals SPO2_LOW bed-4", "raised": 12}]]
+    )
+    chattering: list[dict[str, Any]] = Field(description="raised three times or more within a minute")
+    standing: list[dict[str, Any]] = Field(description="annunciated for more than 24 hours")
+    most_in_10_minutes: int
+    flood_share: float = Field(description="share of the time with ten or more in ten minutes")
+    acknowledged: int
+    acknowledge_median_s: float | None
+    escalated: int
+    silenced: int
 
 
 @router.get(
@@ -163,6 +228,21 @@ async def post_alert(body: AlertBody, parts: Parts, who: Who) -> Response:
 
 
 @router.get(
+    "/statistics",
+    summary="How the alarm system does",
+    dependencies=[allow(Role.VIEWER)],
+    response_model=AssessmentBody,
+    responses=responses(400, 401, 403, 422, 503),
+)
+async def statistics(stretch: Annotated[Stretch, Query()], parts: Parts) -> Response:
+    """Count rates, floods, chattering and standing alarms over a stretch of time."""
+    until = datetime.now(UTC) if stretch.until is None else _moment("until", stretch.until)
+    since = until - timedelta(days=30) if stretch.since is None else _moment("since", stretch.since)
+    found = await parts.reader.do(lambda journal: assess_journal(journal, since, until))
+    return _json(encode(found.to_json()))
+
+
+@router.get(
     "/{id}",
     summary="One alert with its history",
     dependencies=[allow(Role.VIEWER)],
@@ -194,8 +274,7 @@ async def get_alert(id: AlertId, parts: Parts) -> Response:
 )
 async def acknowledge(id: AlertId, parts: Parts, who: Who, body: Acknowledgement | None = None) -> Response:
     """Acknowledge an alert. The first one counts: again, it answers with the first one's event."""
-    note = (body.by or "").strip() if body is not None else ""
-    by = f"{note} ({who.name})" if note else who.name
+    by = _named(who, body.by if body is not None else None)
     try:
         event = await parts.writer.do(lambda journal: journal.acknowledge(id, by))
     except AlertNotFoundError as error:
@@ -203,6 +282,72 @@ async def acknowledge(id: AlertId, parts: Parts, who: Who, body: Acknowledgement
     except AlertConflictError as error:
         raise HTTPException(409, str(error)) from None
     return _json(encode(event.to_json()))
+
+
+@router.post(
+    "/{id}/silence",
+    summary="Call nobody for a while",
+    dependencies=[allow(Role.OPERATOR)],
+    response_model=EventBody,
+    responses=responses(400, 401, 403, 404, 409, 422, 503),
+)
+async def silence(id: AlertId, parts: Parts, who: Who, body: Silence) -> Response:
+    """Silence an unanswered alert for a bounded time: it stays on the list and calls again when the time is over.
+
+    Again moves the end. An acknowledgement, a rise in priority and its return end a silence.
+    """
+    until = iso_from_ns(now().wall_ns + round(body.for_s * 1e9))
+    by = _named(who, body.by)
+
+    def silenced(alert: Alert, at: str) -> Alert | None:
+        parts.policy.check_silence(alert.priority, body.for_s)
+        return lifecycle.silence(alert, by, at, until)
+
+    return await _changed(
+        parts, id, "silenced", by, silenced, "nobody is called for it: there is nothing to silence"
+    )
+
+
+@router.delete(
+    "/{id}/silence",
+    summary="Call again",
+    dependencies=[allow(Role.OPERATOR)],
+    response_model=EventBody,
+    responses=responses(400, 401, 403, 404, 409, 422, 503),
+)
+async def unsilence(id: AlertId, parts: Parts, who: Who) -> Response:
+    """End an alert's silence before its time."""
+    return await _changed(parts, id, "unsilenced", who.name, lifecycle.unsilence, "it is not silenced")
+
+
+async def _changed(
+    parts: Services,
+    id: str,
+    kind: EventKind,
+    by: str,
+    what: Callable[[Alert, str], Alert | None],
+    otherwise: str,
+) -> Response:
+    """Change an alert; where its state leaves nothing to change, 409 says ``otherwise``."""
+    try:
+        event = await parts.writer.do(lambda journal: journal.change(id, kind, by, what))
+    except AlertNotFoundError as error:
+        raise HTTPException(404, str(error)) from None
+    if event is None:
+        raise HTTPException(409, f"alert {id}: {otherwise}")
+    return _json(encode(event.to_json()))
+
+
+def _named(who: Principal, note: str | None) -> str:
+    note = (note or "").strip()
+    return f"{note} ({who.name})" if note else who.name
+
+
+def _moment(name: str, text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(normalised_iso(text))
+    except (ValueError, OverflowError):
+        raise InputError(f"{name}: {text[:50]!r} is not an ISO 8601 time") from None
 
 
 def _page(journal: Journal, filters: Filters) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from dataclasses import dataclass
@@ -115,6 +116,14 @@ class AlertFeed:
             return _read(journal, sequence)
 
         return await self._worker.do(catch_up)
+
+    async def reached(self, sequence: int, timeout_s: float) -> None:
+        """Wait until something came after ``sequence``, at most so long."""
+        changed = self._changed
+        if self.last <= sequence:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await changed.wait()
 
     def close(self) -> None:
         """End every stream."""

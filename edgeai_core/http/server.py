@@ -22,7 +22,19 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from edgeai_core.errors import ConfigError
-from edgeai_core.http import alerts, apps, health, live, loops, metrics, models, problems, session, stream
+from edgeai_core.http import (
+    alerts,
+    apps,
+    health,
+    live,
+    loops,
+    metrics,
+    models,
+    problems,
+    session,
+    stream,
+    webhooks,
+)
 from edgeai_core.http.auth import Gate, allow, authorise, is_loopback_address, unguarded
 from edgeai_core.http.envelope import Envelope
 from edgeai_core.http.limits import BodyLimits, HeadLimits
@@ -33,7 +45,7 @@ from edgeai_core.http.static import page_router, panel_router
 from edgeai_core.http.tokens import Role
 from edgeai_core.state import State
 
-_ROUTERS = (stream, alerts, loops, apps, models, live, session, health, metrics)
+_ROUTERS = (stream, alerts, webhooks, loops, apps, models, live, session, health, metrics)
 _log = logging.getLogger("edgeai.http")
 _PORTS_TRIED = 100
 _GRACE_S = 3

@@ -14,10 +14,13 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from edgeai_core.alerts.journal import Journal
+from edgeai_core.alerts.policy import AlertPolicy, load_policy
 from edgeai_core.app import App, load_app
 from edgeai_core.config import load_config
 from edgeai_core.errors import JournalError
 from edgeai_core.http.auth import SlowDown
+from edgeai_core.http.deliverer import Deliverer
+from edgeai_core.http.escalation import Escalator
 from edgeai_core.http.feed import AlertFeed
 from edgeai_core.http.hub import LiveHub
 from edgeai_core.http.journal import JournalWorker
@@ -58,6 +61,7 @@ class Services:
     settings: ServeSettings
     mounted: Sequence[MountedApp]
     state: State = field(init=False)
+    policy: AlertPolicy = field(init=False)
     tokens: TokenStore = field(init=False)
     slow_down: SlowDown = field(init=False)
     slots: Slots = field(init=False)
@@ -71,6 +75,7 @@ class Services:
     def __post_init__(self) -> None:
         settings = self.settings
         self.state = State(settings.state)
+        self.policy = load_policy(settings.config)
         self.tokens = TokenStore(self.state.tokens)
         self.slow_down = SlowDown(settings.wrong_token_delay_s)
         self.slots = Slots(settings.max_streams, settings.max_streams_each)
@@ -100,7 +105,18 @@ class Services:
             self.hub.open()
             stack.callback(self.end_streams)
             await asyncio.to_thread(self.watch.look)
-            for work in (self.feed.run, self.watch.run, self._prune):
+            deliveries = JournalWorker(Journal(path, device=device, on_commit=committed), "deliver")
+            stack.callback(deliveries.close)
+            deliverer = Deliverer(self.state, deliveries, self.feed, device)
+            escalator = Escalator(self.policy.steps())
+            works = (
+                self.feed.run,
+                self.watch.run,
+                self._prune,
+                deliverer.run,
+                lambda: escalator.run(self.writer),
+            )
+            for work in works:
                 stack.push_async_callback(_cancel, asyncio.create_task(_kept_up(work)))
             yield
 
@@ -134,10 +150,11 @@ Parts = Annotated[Services, Depends(_services)]
 
 
 async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
-    """Run what never returns, and again where it failed: a stream that stands still for good helps nobody."""
+    """Run what goes on for ever, and again where it failed: a stream that stands still for good helps nobody."""
     while True:
         try:
             await work()
+            return
         except Exception:
             _log.exception("a part of the server failed and starts again")
             await asyncio.sleep(1.0)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import logging
-import os
 import re
 import secrets
-import tempfile
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,16 +15,14 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-import tomli_w
-
 from edgeai_core.errors import ConfigError
+from edgeai_core.private_file import file_stamp, locked, read_private, write_private
 from edgeai_core.state import State
 
 MAX_TOKENS = 1000
 MAX_SESSIONS_EACH = 32
 
 _log = logging.getLogger("edgeai.http")
-_MAX_FILE_BYTES = 4 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _SECRET = re.compile(r"edgeai_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _NO_DIGEST = "0" * 64
@@ -144,11 +138,7 @@ class TokenStore:
         return not token.expires_s or self._now_s() < token.expires_s
 
     def _current(self) -> dict[str, Token]:
-        try:
-            status = self._path.stat()
-            stamp: tuple[int, ...] = (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode)
-        except OSError:
-            stamp = ()
+        stamp = file_stamp(self._path)
         if stamp != self._stamp:
             self._stamp = stamp
             try:
@@ -172,59 +162,20 @@ def _digest(secret: str) -> str:
 @contextmanager
 def _changing(path: Path) -> Iterator[list[Token]]:
     """Hold the file's lock, hand out its tokens, and write what became of them."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(path.with_suffix(".lock"), "w", opener=_private) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            tokens = _read(path)
-            before = list(tokens)
-            yield tokens
-            if tokens != before:
-                _write(path, tokens)
-    except OSError as error:
-        raise ConfigError(f"{path}: the tokens cannot be changed: {error.strerror}") from error
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+    with locked(path, "tokens"):
+        tokens = _read(path)
+        before = list(tokens)
+        yield tokens
+        if tokens != before:
+            rows = [asdict(token) | {"role": str(token.role)} for token in tokens]
+            write_private(path, {"token": rows})
 
 
 def _read(path: Path) -> list[Token]:
     try:
-        if path.exists() and not path.is_file():  # a pipe would never end
-            raise ConfigError(f"{path}: the tokens cannot be read: this is no file")
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            data = file.read(_MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise ConfigError(f"{path}: the tokens cannot be read: {error.strerror}") from error
-    if status.st_mode & 0o022 or status.st_uid not in (os.geteuid(), 0):
-        raise ConfigError(
-            f"{path}: others can write this file, so its tokens cannot be trusted; "
-            "make it yours alone (chown, chmod 600) after looking at who is in it"
-        )
-    if len(data) > _MAX_FILE_BYTES:
-        raise ConfigError(f"{path}: larger than {_MAX_FILE_BYTES} bytes")
-    try:
-        rows = tomllib.loads(data.decode()).get("token", [])
+        rows = read_private(path, "tokens").get("token", [])
         return [Token(**{**row, "role": Role(row["role"])}) for row in rows]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"{path}: not a file of tokens: {error}; restore it, or remove it and make new tokens"
         ) from error
-
-
-def _write(path: Path, tokens: list[Token]) -> None:
-    data = tomli_w.dumps({"token": [asdict(token) | {"role": str(token.role)} for token in tokens]}).encode()
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(handle)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -54,6 +54,7 @@ class Forced:
     now_ns: int
     level: int
     overran: bool
+    number: int | None = None
 
 
 class Loop:
@@ -139,6 +140,7 @@ class Loop:
         stages = Stages(self._clock)
         if forced is not None:
             now_ns = forced.now_ns
+            self._number = self._number if forced.number is None else forced.number
         level = self._ladder.level if forced is None else forced.level
         snapshot = Snapshot(self._number, release_ns, now_ns, level, views, stages)
         self._number += 1

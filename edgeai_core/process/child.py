@@ -26,8 +26,10 @@ from edgeai_core.loop.realtime import apply_realtime
 from edgeai_core.loop.spec import LoopSpec, Parts
 from edgeai_core.loop.statistics import LoopStatistics
 from edgeai_core.process.parent import die_with_parent
+from edgeai_core.recording.tap import RecordingTap
 from edgeai_core.state import STATE_VARIABLE, State
 from edgeai_core.topics.live import JOURNAL_TOPIC, LivePublisher, LiveSink
+from edgeai_core.topics.stream import RingSink, RingSource
 from edgeai_core.topics.topic import TopicSink, TopicSource
 
 _FLUSH_WITHIN_S = 3.0
@@ -44,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--config", type=Path, required=True, help="the app's whole configuration, as JSON")
     parser.add_argument("--device", default="")
+    parser.add_argument("--record", action="store_true", help="hand what happens to the recorder")
     parser.add_argument("--log-json", action="store_true")
     given = parser.parse_args(arguments)
     set_up_logging(f"{given.app}.{given.loop}", as_json=given.log_json)
@@ -51,8 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ[STATE_VARIABLE] = str(given.state)  # what the app keeps of its own is found there, too
     try:
         app = load_app(given.app)
-        config = app.config.model_validate_json(given.config.read_bytes())
-        run_loop(app, find_loop(app, config, given.loop), State(given.state), device=given.device)
+        text = given.config.read_text(encoding="utf-8")
+        config = app.config.model_validate_json(text)
+        spec = find_loop(app, config, given.loop)
+        run_loop(app, spec, State(given.state), device=given.device, recorded=text if given.record else None)
     except EdgeAIError as error:
         log.error("%s", error)
         return error.exit_code
@@ -71,9 +76,12 @@ def find_loop(app: App, config: object, name: str) -> LoopSpec[Any]:
     raise ConfigError(f"app {app.name!r} has no loop {name!r} (it has: {', '.join(s.name for s in specs)})")
 
 
-def run_loop(app: App, spec: LoopSpec[Any], state: State, *, device: str = "") -> None:
+def run_loop(
+    app: App, spec: LoopSpec[Any], state: State, *, device: str = "", recorded: str | None = None
+) -> None:
     """Run one loop with journal, topics, live view and statistics until it ends or a signal stops it.
 
+    ``recorded``: its app's configuration as JSON, where what happens is to be handed to the recorder.
     Call from the main thread. Raises ConfigError where another process runs this loop with this state.
     """
     clock = MonotonicClock()
@@ -96,19 +104,25 @@ def run_loop(app: App, spec: LoopSpec[Any], state: State, *, device: str = "") -
         stack.callback(alerts.flush, _FLUSH_WITHIN_S)
         topic = TopicSink(state.run, app.name, spec.name)
         stack.callback(topic.close)
+        streams = RingSink(state.run, app.name, spec.name, spec.streams)
+        stack.callback(streams.close)
         live = LiveSink(app.name, spec.name, publisher)
         stack.callback(live.close)
         statistics = LoopStatistics(
             spec, app.name, state.statistics(app.name, spec.name), started_ns=clock.now_ns()
         )
         stack.callback(statistics.close)
+        tap = None if recorded is None else RecordingTap(state.run, app.name, spec.name, recorded)
+        if tap is not None:
+            stack.callback(tap.close)
         loop = Loop(
             spec,
             with_topics(spec, spec.build(), state.run),
             clock,
-            sinks=(topic, alerts, live),
+            sinks=(topic, streams, alerts, live) if tap is None else (topic, streams, alerts, live, tap),
             statistics=statistics,
             ledger=alerts,
+            tap=tap,
         )
         _stop_on_signals(loop)
         log.info("loop runs", extra={"pid": os.getpid()})
@@ -123,7 +137,7 @@ def check_free(app: str, loop: str, state: State) -> None:
 
 
 def with_topics(spec: LoopSpec[Any], parts: Parts[Any], run: Path) -> Parts[Any]:
-    """Add a source for every input that names another loop's output, typed by that loop's ``safe`` decision."""
+    """Add a source for every input that names another loop's output or stream, typed by what that loop declares."""
     own = {source.name for source in parts.sources}
     topics = [each.source for each in spec.inputs if each.source not in own and "." in each.source]
     for each in spec.inputs:
@@ -131,14 +145,22 @@ def with_topics(spec: LoopSpec[Any], parts: Parts[Any], run: Path) -> Parts[Any]
             raise ConfigError(
                 f"loop {spec.name!r}: input {each.source!r} is durable; a topic may lose messages"
             )
-    sources = [TopicSource(run, topic, _output_type(topic)) for topic in topics]
+    sources = [_topic_source(run, topic) for topic in topics]
     return replace(parts, sources=(*parts.sources, *sources)) if sources else parts
 
 
-def _output_type(topic: str) -> type[Any]:
-    app_name, _, loop_name = topic.partition(".")
+def _topic_source(run: Path, topic: str) -> TopicSource[Any] | RingSource[Any]:
+    app_name, _, rest = topic.partition(".")
+    loop_name, _, name = rest.partition("/")
     app = load_app(app_name)
-    return type(find_loop(app, app.config(), loop_name).safe.output)
+    loop = find_loop(app, app.config(), loop_name)
+    if not name:
+        return TopicSource(run, topic, type(loop.safe.output))
+    stream = loop.streams.get(name)
+    if stream is None:
+        known = ", ".join(loop.streams) or "none"
+        raise ConfigError(f"loop {app_name}.{loop_name} declares no stream {name!r} (it declares: {known})")
+    return RingSource(run, topic, stream.item)
 
 
 def _tell(publisher: LivePublisher, sequence: int) -> None:

@@ -26,6 +26,7 @@ from edgeai_core.process.parent import die_with_parent
 from edgeai_core.process.supervisor import ChildEvent, ChildSpec, EventKind, Supervisor
 from edgeai_core.state import State
 from edgeai_core.topics.live import JOURNAL_TOPIC, LivePublisher
+from edgeai_core.topics.ring import sweep_rings
 
 log = logging.getLogger("edgeai.supervisor")
 
@@ -79,6 +80,7 @@ def run_plan(plan: Plan) -> int:
         return supervisor.run(plan.seconds)
     finally:
         recorder.close()
+        sweep_rings(state.run)
 
 
 def _spec(child: PlannedChild, state: State) -> ChildSpec:

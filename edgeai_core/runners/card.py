@@ -151,6 +151,8 @@ class ModelCard:
     golden: Golden | None = None
     training_data: tuple[TrainingData, ...] = ()
     figures: Mapping[str, CardFigure] = field(default_factory=dict)
+    source: str = ""
+    """Where the file can be fetched from, where it does not lie beside its card: an https address."""
 
     def __post_init__(self) -> None:
         for name in ("name", "version", "task", "licence", "intended_use"):
@@ -162,6 +164,8 @@ class ModelCard:
             names = [spec.name for spec in specs]
             if not names or len(set(names)) < len(names):
                 raise ValueError(f"{name} must have one entry or more, each with a name of its own: {names}")
+        if self.source and not self.source.startswith("https://"):
+            raise ValueError(f"source {self.source!r} is no https address")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError(f"classes names one class twice: {list(self.classes)}")
         for name, value in self.parameters.items():

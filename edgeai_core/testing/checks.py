@@ -20,7 +20,8 @@ from edgeai_core.loop.snapshot import Snapshot
 from edgeai_core.loop.spec import LoopSpec, Sink, Source
 from edgeai_core.sample import Reading, View
 from edgeai_core.testing.decisions import play
-from edgeai_core.topics.message import decode, encode, rebuild
+from edgeai_core.topics.message import decode, encode, encode_apart, rebuild
+from edgeai_core.topics.stream import ENVELOPE_BYTES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -373,6 +374,8 @@ def _check_decision(spec: LoopSpec[Any], decision: Decision[Any]) -> None:
         _broken(
             f"loop {spec.name!r} decided a {_kind(decision.output)}; its safe output is a {_kind(spec.safe.output)}"
         )
+    for name, readings in decision.streams.items():
+        _check_stream(spec, name, readings)
     for condition in decision.conditions or ():
         if not condition.code or not condition.subject or not isinstance(condition.priority, Priority):
             _broken(f"loop {spec.name!r}: {condition} needs a code, a subject and a priority")
@@ -384,6 +387,29 @@ def _check_decision(spec: LoopSpec[Any], decision: Decision[Any]) -> None:
             encode(condition.evidence)
     except EdgeAIError as error:
         _broken(f"loop {spec.name!r}: what it says cannot travel: {error}")
+
+
+def _check_stream(spec: LoopSpec[Any], name: str, readings: tuple[Reading[Any], ...]) -> None:
+    """What a decision hands on beside its output is declared, of the declared type and no larger than declared."""
+    stream = spec.streams.get(name)
+    if stream is None:
+        _broken(
+            f"loop {spec.name!r} hands on {name!r}, which is not one of its streams ({', '.join(spec.streams)})"
+        )
+    for reading in readings:
+        if not isinstance(reading.data, stream.item):
+            _broken(
+                f"loop {spec.name!r}: stream {name!r} carries {stream.item.__name__}, not a {_kind(reading.data)}"
+            )
+        try:
+            message, _, array_bytes = encode_apart(reading.data)
+        except EdgeAIError as error:
+            _broken(f"loop {spec.name!r}: an item of stream {name!r} cannot travel: {error}")
+        if len(message) + array_bytes > stream.max_bytes + ENVELOPE_BYTES:
+            _broken(
+                f"loop {spec.name!r}: an item of stream {name!r} takes {len(message) + array_bytes} bytes; "
+                f"declared are {stream.max_bytes}"
+            )
 
 
 def _check_fallback(spec: LoopSpec[Any]) -> None:

@@ -116,6 +116,7 @@ class _Folder:
     path: Path
     _names: tuple[str, ...] = ()
     _seen: tuple[int, int] = (-1, -1)
+    _addresses: dict[str, str] = field(default_factory=dict, repr=False)
     _descriptor: int | None = field(default=None, repr=False)
 
     def names(self) -> tuple[str, ...]:
@@ -133,6 +134,12 @@ class _Folder:
         return self._names
 
     def address(self, name: str) -> str:
+        address = self._addresses.get(name)
+        if address is None:
+            address = self._addresses[name] = self._make_address(name)
+        return address
+
+    def _make_address(self, name: str) -> str:
         full = os.fspath(self.path / name)
         if len(os.fsencode(full)) <= _LONGEST_PATH:
             return full
@@ -143,6 +150,7 @@ class _Folder:
     def remove(self, name: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(self.path / name)
+        self._addresses.pop(name, None)
         self._seen = (-1, -1)
 
     def close(self) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -21,6 +22,8 @@ MAX_BYTES = 200_000
 """The largest message. A Unix datagram must fit the kernel's default send buffer, 212,992 bytes."""
 
 _ARRAY = 1
+_ARRAY_APART = 2
+_ALIGNMENT = 64  # of arrays that travel apart: a cache line
 _MAX_DIMENSIONS = 8
 _MAX_DEPTH = 16
 _FORMATS = {"b1": "?", "i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I",
@@ -42,21 +45,35 @@ def encode(value: object, max_bytes: int = MAX_BYTES) -> bytes:
     return payload
 
 
+def encode_apart(value: object) -> tuple[bytes, list[tuple[int, Any]], int]:
+    """Encode as ``encode`` does, but leave the arrays out: for memory that both sides share.
+
+    Returns the message, the arrays with their offsets in that memory, and how many bytes they take there.
+    Raises InputError for what cannot travel.
+    """
+    apart = _Apart()
+    try:
+        payload: bytes = msgpack.packb(value, default=apart.pack, strict_types=True)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InputError(f"a {type(value).__name__} cannot be sent over a stream: {error}") from error
+    return payload, apart.arrays, apart.size
+
+
+def decode_apart(payload: bytes | memoryview, memory: memoryview) -> Any:
+    """Decode what ``encode_apart`` made; the arrays are views of ``memory``. Raises InputError."""
+
+    def unpack(code: int, data: bytes) -> Any:
+        return _unpack_apart(data, memory) if code == _ARRAY_APART else _unpack_array(code, data)
+
+    return _unpacked(payload, unpack)
+
+
 def decode(payload: bytes, *, arrays: bool = True) -> Any:
     """Decode to plain values; arrays as read-only numpy arrays, or as nested lists where ``arrays`` is False.
 
     With ``arrays=False`` numpy is not imported. Raises InputError for anything malformed.
     """
-    try:
-        return msgpack.unpackb(payload, ext_hook=_unpack_array if arrays else _unpack_list)
-    except (
-        ValueError,
-        TypeError,
-        OverflowError,
-        RecursionError,
-        msgpack.exceptions.UnpackException,
-    ) as error:
-        raise InputError(f"a message of {len(payload)} bytes is malformed: {error}") from error
+    return _unpacked(payload, _unpack_array if arrays else _unpack_list)
 
 
 def rebuild(value: Any, as_type: type[T]) -> T:
@@ -94,6 +111,19 @@ def plain_fields(output: object) -> dict[str, object]:
     return result
 
 
+def _unpacked(payload: bytes | memoryview, hook: Callable[[int, bytes], Any]) -> Any:
+    try:
+        return msgpack.unpackb(payload, ext_hook=hook)
+    except (
+        ValueError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+        msgpack.exceptions.UnpackException,
+    ) as error:
+        raise InputError(f"a message of {len(payload)} bytes is malformed: {error}") from error
+
+
 def _is_numpy(value: object) -> bool:
     numpy = sys.modules.get("numpy")
     return numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic))
@@ -111,15 +141,56 @@ def _pack(value: Any) -> Any:
     if _is_numpy(value):
         if value.ndim == 0:
             return value.item()
-        kind = value.dtype.newbyteorder("=").str[1:]
-        if kind not in _FORMATS or not value.dtype.isnative:
-            raise TypeError(f"an array of {value.dtype} has no place in a message")
-        return msgpack.ExtType(_ARRAY, msgpack.packb([kind, list(value.shape), value.tobytes()]))
+        return msgpack.ExtType(_ARRAY, msgpack.packb([_kind(value), list(value.shape), value.tobytes()]))
     # A subclass of a plain type (a numpy float64 is handled above) travels as the plain type.
     for plain in (int, float, str, bytes):
         if isinstance(value, plain):
             return plain(value)  # type: ignore[arg-type]
     raise TypeError(f"a {type(value).__name__} has no place in a message")
+
+
+def _kind(array: Any) -> str:
+    kind: str = array.dtype.newbyteorder("=").str[1:]
+    if kind not in _FORMATS or not array.dtype.isnative:
+        raise TypeError(f"an array of {array.dtype} has no place in a message")
+    return kind
+
+
+class _Apart:
+    """Gives every array of a message its place in memory beside it."""
+
+    def __init__(self) -> None:
+        self.arrays: list[tuple[int, Any]] = []
+        self.size = 0
+
+    def pack(self, value: Any) -> Any:
+        if not (_is_numpy(value) and value.ndim):
+            return _pack(value)
+        offset = -(-self.size // _ALIGNMENT) * _ALIGNMENT
+        self.arrays.append((offset, value))
+        self.size = offset + value.nbytes
+        return msgpack.ExtType(_ARRAY_APART, msgpack.packb([_kind(value), list(value.shape), offset]))
+
+
+def _unpack_apart(data: bytes, memory: memoryview) -> Any:
+    import numpy as np
+
+    kind, shape, offset = msgpack.unpackb(data)
+    if kind not in _FORMATS:
+        raise ValueError(f"unknown dtype {kind!r}")
+    size = _checked_shape(shape) * int(kind[1])
+    if not isinstance(offset, int) or not 0 <= offset <= len(memory) - size:
+        raise ValueError(f"an array of shape {shape} at {offset} does not lie in {len(memory)} bytes")
+    return np.frombuffer(memory[offset : offset + size], dtype=np.dtype(kind)).reshape(shape)
+
+
+def _checked_shape(shape: Any) -> int:
+    """Return how many elements a shape has. Raises ValueError for what is none."""
+    if not isinstance(shape, list) or not 0 < len(shape) <= _MAX_DIMENSIONS:
+        raise ValueError("the shape of an array is malformed")
+    if not all(isinstance(n, int) and n >= 0 for n in shape):
+        raise ValueError("the shape of an array is malformed")
+    return math.prod(shape)
 
 
 def _array_parts(code: int, data: bytes) -> tuple[str, list[int], bytes]:
@@ -131,11 +202,9 @@ def _array_parts(code: int, data: bytes) -> tuple[str, list[int], bytes]:
     kind, shape, raw = parts
     if kind not in _FORMATS:
         raise ValueError(f"unknown dtype {kind!r}")
-    if not isinstance(shape, list) or not 0 < len(shape) <= _MAX_DIMENSIONS:
-        raise ValueError("the shape of an array is malformed")
-    if not all(isinstance(n, int) and n >= 0 for n in shape) or not isinstance(raw, bytes):
-        raise ValueError("the shape of an array is malformed")
-    if math.prod(shape) * int(kind[1]) != len(raw):
+    if not isinstance(raw, bytes):
+        raise ValueError("the bytes of an array are malformed")
+    if _checked_shape(shape) * int(kind[1]) != len(raw):
         raise ValueError(f"an array of shape {shape} and dtype {kind} does not hold {len(raw)} bytes")
     return kind, shape, raw
 
@@ -187,7 +256,7 @@ def _rebuild(value: Any, wanted: Any, depth: int) -> Any:
     if dataclasses.is_dataclass(wanted):
         if not isinstance(value, dict):
             raise ValueError(f"a {type(value).__name__} where a {wanted.__name__} belongs")
-        hints = typing.get_type_hints(wanted)
+        hints = _hints(wanted)
         return wanted(**{
             field.name: _rebuild(value[field.name], hints[field.name], depth + 1)
             for field in dataclasses.fields(wanted)
@@ -198,3 +267,9 @@ def _rebuild(value: Any, wanted: Any, depth: int) -> Any:
     if wanted is tuple and isinstance(value, list):
         return tuple(value)
     return value
+
+
+@functools.lru_cache(maxsize=256)
+def _hints(wanted: type[Any]) -> dict[str, Any]:
+    """Evaluating annotations takes longer than copying an image."""
+    return typing.get_type_hints(wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from apps.healthcare.ecg.network import RhythmNetwork
-    from apps.healthcare.ecg.windows import Record
     from edgeai_core.runners.card import Golden
 
 TASK = "healthcare.ecg"
@@ -94,7 +93,7 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
         limits=LIMITS,
         training_data=training_data(records, f"all patients; figures from {options.folds} folds by patient"),
         figures={name: CardFigure.of(f, command) for name, f in figures.items() if f.value is not None},
-        golden=_golden(network, records, output / "rhythm.golden.npz"),
+        golden=_golden(network, output / "rhythm.golden.npz"),
     )
     write_card(card, card_path(model))
     OnnxRunner(model)  # it must pass its own golden vectors
@@ -110,35 +109,38 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     return written
 
 
-def _golden(network: RhythmNetwork, records: Sequence[Record], path: Path) -> Golden:
-    """Keep some real windows with what the network as trained says of them: one of each kind of rhythm there is."""
+def _golden(network: RhythmNetwork, path: Path) -> Golden:
+    """Keep simulated windows, one of each rhythm, with what the network as trained says of them: nobody's data."""
     import numpy as np
     import torch
 
     from apps.healthcare.ecg.network import OUTPUTS
-    from apps.healthcare.ecg.rhythm import CLASSES, LONG
     from edgeai_core.runners.golden import GoldenVector, write_golden
 
     vectors = []
-    for kind in range(len(CLASSES)):
-        found = _window_of(records, kind, LONG)
-        if found is None:
-            continue
+    for window in golden_windows():
         with torch.no_grad():
-            results = network(torch.from_numpy(found))
+            results = network(torch.from_numpy(window))
         outputs = {name: np.asarray(result.numpy()) for name, result in zip(OUTPUTS, results, strict=True)}
-        vectors.append(GoldenVector({"ecg": found}, outputs))
+        vectors.append(GoldenVector({"ecg": window}, outputs))
     return write_golden(path, vectors, atol=1e-3, rtol=1e-3)
 
 
-def _window_of(records: Sequence[Record], kind: int, samples: int) -> NDArray[np.float32] | None:
-    """The first window that is wholly of one kind, (1, leads, samples)."""
-    import numpy as np
+def golden_windows() -> Iterator[NDArray[np.float32]]:
+    """Simulated windows (1, 2 leads, 4 s) of sinus rhythm, VT, VF, asystole, and sinus rhythm in motion."""
+    from apps.healthcare.ecg.rhythm import LONG_S, RhythmTrace
+    from apps.healthcare.simulation.ecg import simulate
+    from apps.healthcare.simulation.scenarios import Artefact, Scenario, Segment
 
-    for record in records:
-        starts = np.arange(0, len(record.trace) - samples, samples)
-        whole = np.flatnonzero(record.shares(starts, samples)[:, kind] == 1)
-        if len(whole):
-            first = starts[whole[0]]
-            return np.ascontiguousarray(record.trace[first : first + samples].T[None])
-    return None
+    motion = Artefact("motion", LONG_S, 2 * LONG_S)
+    for segment, artefacts in (
+        (Segment("N", 2 * LONG_S, 75), ()),
+        (Segment("VT", 2 * LONG_S, 180), ()),
+        (Segment("VF", 2 * LONG_S), ()),
+        (Segment("ASYS", 2 * LONG_S), ()),
+        (Segment("N", 2 * LONG_S, 75), (motion,)),
+    ):
+        made = simulate(Scenario((segment,), artefacts=artefacts))
+        trace = RhythmTrace(made.rate_hz, made.samples_mv.shape[1])
+        trace.push(made.samples_mv)
+        yield trace.window[None].copy()

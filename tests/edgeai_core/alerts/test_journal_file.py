@@ -216,12 +216,10 @@ def test_a_later_step_keeps_what_an_earlier_version_wrote(
 ) -> None:
     _journal_with_an_alert(journal_path, change)
     connection = sqlite3.connect(journal_path, isolation_level=None)
-    later = (*MIGRATIONS, ("ALTER TABLE alerts ADD COLUMN silenced_until TEXT",))
+    later = (*MIGRATIONS, ("ALTER TABLE alerts ADD COLUMN ward TEXT",))
     assert migrate(connection, later) == len(MIGRATIONS) + 1
     assert migrate(connection, later) == len(MIGRATIONS) + 1
-    assert connection.execute("SELECT subject, silenced_until FROM alerts").fetchall() == [
-        ("patient-0", None)
-    ]
+    assert connection.execute("SELECT subject, ward FROM alerts").fetchall() == [("patient-0", None)]
     connection.close()
 
 
@@ -232,7 +230,7 @@ def test_a_step_that_fails_leaves_the_file_at_its_version(
     connection = sqlite3.connect(journal_path, isolation_level=None)
     broken = (
         *MIGRATIONS,
-        ("ALTER TABLE alerts ADD COLUMN silenced_until TEXT", "ALTER TABLE missing ADD COLUMN x"),
+        ("ALTER TABLE alerts ADD COLUMN ward TEXT", "ALTER TABLE missing ADD COLUMN x"),
     )
     with pytest.raises(sqlite3.OperationalError):
         migrate(connection, broken)

@@ -25,6 +25,7 @@ EVERYBODY = {None, "viewer", "operator", "admin", "device"}
 VIEWERS = {"viewer", "operator", "admin"}
 OPERATORS = {"operator", "admin"}
 DEVICES = {"device", "admin"}
+ADMINS = {"admin"}
 
 ROUTES: dict[tuple[str, str], set[Any]] = {
     ("GET", "/healthz"): EVERYBODY,
@@ -36,7 +37,14 @@ ROUTES: dict[tuple[str, str], set[Any]] = {
     ("POST", "/v1/alerts"): DEVICES,
     ("GET", "/v1/alerts/stream"): VIEWERS,
     ("GET", "/v1/alerts/{id}"): VIEWERS,
+    ("GET", "/v1/alerts/statistics"): VIEWERS,
     ("POST", "/v1/alerts/{id}/acknowledge"): OPERATORS,
+    ("POST", "/v1/alerts/{id}/silence"): OPERATORS,
+    ("DELETE", "/v1/alerts/{id}/silence"): OPERATORS,
+    ("GET", "/v1/webhooks"): ADMINS,
+    ("GET", "/v1/webhooks/{name}/dead-letters"): ADMINS,
+    ("POST", "/v1/webhooks/{name}/dead-letters/{sequence}/retry"): ADMINS,
+    ("DELETE", "/v1/webhooks/{name}/dead-letters/{sequence}"): ADMINS,
     ("GET", "/v1/loops"): VIEWERS,
     ("GET", "/v1/apps"): VIEWERS,
     ("GET", "/v1/models"): VIEWERS,
@@ -105,6 +113,7 @@ def test_every_route_is_open_to_the_roles_it_names_and_closed_to_all_others(
         with server.client(role) as client:
             for (method, path), roles in expected.items():
                 address = path.replace("{id}", "no-such-alert").replace("{topic:path}", "no/topic")
+                address = address.replace("{name}", "no-such-webhook").replace("{sequence}", "1")
                 with client.stream(method, address) as answer:
                     if role in roles:
                         assert answer.status_code not in (401, 403), (role, method, path)
@@ -285,6 +294,7 @@ def test_the_documentation_names_every_route_with_its_role() -> None:
         frozenset(OPERATORS): "operator",
     }
     names[frozenset(DEVICES)] = "device"
+    names[frozenset(ADMINS)] = "admin"
     for (method, path), roles in ROUTES.items():
         if "/toy/" not in path:
             assert told[(method, path.replace(":path", ""))] == names[frozenset(roles)]

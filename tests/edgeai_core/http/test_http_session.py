@@ -86,7 +86,7 @@ def test_a_session_that_cannot_be_kept_is_refused_and_the_reason_is_logged(
         raise OSError(28, "No space left on device")
 
     token = shared.token("viewer")
-    monkeypatch.setattr("edgeai_core.http.tokens.os.replace", full)
+    monkeypatch.setattr("edgeai_core.private_file.os.replace", full)
     with shared.client(None) as client:
         problem(client.post("/v1/session", json={"token": token}), 503)
         assert (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from edgeai_core.decision import Decision
 from edgeai_core.errors import ConfigError
 from edgeai_core.loop.cycle import Cycle
 from edgeai_core.loop.snapshot import Snapshot
-from edgeai_core.loop.spec import Every, Input, LoopSpec, On, Parts
+from edgeai_core.loop.spec import Every, Input, LoopSpec, On, Parts, Stream
 from edgeai_core.process import child
 from edgeai_core.process.child import find_loop, run_loop, with_topics
 from edgeai_core.process.run import Plan, PlannedChild
+from edgeai_core.sample import Reading
 from edgeai_core.state import State
+from edgeai_core.topics.stream import RingSink
 from edgeai_core.topics.topic import TopicSink
 
 
@@ -43,7 +45,9 @@ def loop(name: str, *inputs: Input[Any]) -> LoopSpec[Any]:
 
 
 SPEED = Input[Speed]("car.speed")
-CAR = App("car", "a car", Config, lambda config: [loop("speed"), loop("brake", SPEED)])
+IMAGES = {"image": Stream(Speed, max_bytes=100)}
+CAMERA = replace(loop("camera"), streams=IMAGES)
+CAR = App("car", "a car", Config, lambda config: [loop("speed"), loop("brake", SPEED), CAMERA])
 
 
 @pytest.fixture(autouse=True)
@@ -66,9 +70,25 @@ def test_an_input_named_after_another_loop_receives_its_output_in_its_own_type(t
 
 
 def test_a_loop_of_an_app_that_has_no_such_loop_is_told_which_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"has no loop 'sped' \(it has: speed, brake\)"):
+    with pytest.raises(ConfigError, match=r"has no loop 'sped' \(it has: speed, brake, camera\)"):
         with_topics(loop("brake", Input("car.sped")), parts(), tmp_path)
     assert find_loop(CAR, None, "brake").name == "brake"
+
+
+def test_an_input_named_after_a_stream_of_another_loop_is_read_from_shared_memory(tmp_path: Path) -> None:
+    camera = Input[Speed]("car.camera/image")
+    (source,) = with_topics(loop("see", camera), parts(), tmp_path).sources
+    source.open(MonotonicClock())
+    streams = RingSink(tmp_path, "car", "camera", IMAGES)
+    decision = Decision(Speed(0.0), streams={"image": (Reading(Speed(3.5)),)})
+    streams.put(Cycle("camera", Snapshot(0, 0, 0, 0, {}), decision, 0, 1))
+    reading = source.read(5.0)
+    streams.close()
+    source.close()
+    assert reading is not None
+    assert reading.data == Speed(3.5)
+    with pytest.raises(ConfigError, match=r"car\.camera declares no stream 'imago' \(it declares: image\)"):
+        with_topics(loop("see", Input("car.camera/imago")), parts(), tmp_path)
 
 
 def test_a_topic_cannot_be_a_durable_input(tmp_path: Path) -> None:

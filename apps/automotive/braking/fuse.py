@@ -1,0 +1,141 @@
+"""Radar targets, lidar sector and tracks -> threats: what is, or will be, in the ego's path, from each by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from apps.automotive.braking.corridor import Corridor
+from apps.automotive.braking.decide import Threat
+from apps.automotive.braking.radar import Targets
+from apps.automotive.messages import Floats, ObjectKind, Odometry, PointCloud, Tracks
+
+SIDE_MARGIN_M = 0.1
+LOWEST_EXISTENCE = 0.7
+CROSSING_MPS = 0.6
+CROSSING_WITHIN_S = 2.5
+LOWEST_BRAKING_MPS2 = 1.5
+"""A deceleration smaller than this is noise of the estimate."""
+LIDAR_BIN_M = 0.5
+LIDAR_POINTS = 4
+LIDAR_TALL_M = 0.4
+LIDAR_NEAR_M = 45.0
+
+
+def radar_threats(targets: Targets, path: Corridor, time_ns: int) -> list[Threat]:
+    """Return confirmed targets whose skin lies in the corridor."""
+    if not len(targets.x_m):
+        return []
+    along, beside = path.to_path(targets.x_m, targets.y_m)
+    inside = np.abs(beside) < path.half_width_m + SIDE_MARGIN_M
+    inside &= along > path.front_m - 1.0
+    return [
+        Threat(
+            float(along[i]) - path.front_m,
+            float(targets.speed_mps[i]),
+            _noticed(-float(targets.acceleration_mps2[i])),
+            path.half_width_m + 0.3 + _reach(targets, i, along, beside) - abs(float(beside[i])),
+            evidence_ns=time_ns,
+            source="radar",
+        )
+        for i in np.flatnonzero(inside).tolist()
+    ]
+
+
+def _reach(targets: Targets, i: int, along: Floats, beside: Floats) -> float:
+    """Return how far the body that target ``i`` belongs to reaches over the middle, by its other reflections."""
+    same = (np.abs(along - along[i]) < 3.0) & (np.abs(targets.speed_mps - targets.speed_mps[i]) < 1.5)
+    side = beside[same & (np.abs(beside) < 3.0)]
+    return float(np.ptp(side)) / 2 if len(side) > 1 else 0.0
+
+
+def lidar_threat(cloud: PointCloud, path: Corridor, time_ns: int) -> Threat | None:
+    """Return the nearest thing in the corridor that stands tall enough; the lidar tells no speed: it counts as 0.
+
+    So it is used near by and at low speed only where it agrees with nothing that moves; the caller pairs it.
+    """
+    xyz = np.asarray(cloud.xyz_m, np.float64)
+    xyz = xyz[np.isfinite(xyz).all(axis=1)]
+    if not len(xyz):
+        return None
+    along, beside = path.to_path(xyz[:, 0], xyz[:, 1])
+    inside = (np.abs(beside) < path.half_width_m) & (along > path.front_m) & (along < path.front_m + LIDAR_NEAR_M)
+    inside &= xyz[:, 2] > 0.3
+    if inside.sum() < LIDAR_POINTS:
+        return None
+    along, height, side = along[inside], xyz[inside, 2], beside[inside]
+    bins = ((along - path.front_m) / LIDAR_BIN_M).astype(np.int64)
+    for which in np.unique(bins).tolist():
+        near = (bins == which) | (bins == which + 1)
+        if near.sum() >= LIDAR_POINTS and np.ptp(height[near]) >= LIDAR_TALL_M:
+            gap = float(along[near].min()) - path.front_m
+            aside = path.half_width_m + float(np.ptp(side[near])) / 2 - abs(float(side[near].mean()))
+            return Threat(gap, 0.0, 0.0, aside, evidence_ns=time_ns, source="lidar")
+    return None
+
+
+def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: int) -> list[Threat]:
+    """Return tracks that are in the corridor, or cross into it by the time the ego is there."""
+    usable = np.isfinite(tracks.position_m).all(axis=1) & np.isfinite(tracks.velocity_mps).all(axis=1)
+    usable &= (tracks.existence > LOWEST_EXISTENCE) & tracks.confirmed
+    if not usable.any():
+        return []
+    which = np.flatnonzero(usable)
+    age_s = min(max((time_ns - tracks.time_ns) * 1e-9, 0.0), 0.5)
+    velocity = tracks.velocity_mps[which]
+    away = tracks.position_m[which] + velocity * age_s - (odometry.x_m, odometry.y_m)
+    cos, sin = np.cos(odometry.yaw_rad), np.sin(odometry.yaw_rad)
+    x, y = cos * away[:, 0] + sin * away[:, 1], cos * away[:, 1] - sin * away[:, 0]
+    vx, vy = cos * velocity[:, 0] + sin * velocity[:, 1], cos * velocity[:, 1] - sin * velocity[:, 0]
+    turn = np.nan_to_num(tracks.yaw_rad[which]) - odometry.yaw_rad
+    size = np.nan_to_num(tracks.size_m[which], nan=1.0)
+    half_along = (size[:, 0] * np.abs(np.cos(turn)) + size[:, 1] * np.abs(np.sin(turn))) / 2
+    half_beside = (size[:, 0] * np.abs(np.sin(turn)) + size[:, 1] * np.abs(np.cos(turn))) / 2
+    along, beside = path.to_path(x, y)
+    heading = along * path.curvature_1pm
+    speed, across = vx * np.cos(heading) + vy * np.sin(heading), vy * np.cos(heading) - vx * np.sin(heading)
+    gap = along - half_along - path.front_m
+    closing = np.maximum(odometry.speed_mps - speed, 0.1)
+    arrives_s = np.clip(gap / closing, 0.0, CROSSING_WITHIN_S)
+    people = np.isin(tracks.kind[which], (ObjectKind.PEDESTRIAN, ObjectKind.CYCLIST))
+    crosses = people & (np.abs(across) > CROSSING_MPS) & (gap / closing < CROSSING_WITHIN_S)
+    leaves_s = (along + half_along - path.front_m + 4.6) / closing
+    edge = path.half_width_m + SIDE_MARGIN_M + half_beside
+    then = beside + across * arrives_s
+    later = beside + across * np.minimum(leaves_s, CROSSING_WITHIN_S)
+    # Between front and tail it sweeps from `then` to `later`: a threat where that meets the corridor.
+    sweeps = (np.minimum(then, later) < edge + 0.2) & (np.maximum(then, later) > -edge - 0.2)
+    inside = np.where(crosses, sweeps, np.abs(beside) < edge)
+    inside &= (along + half_along > path.front_m) & (gap < 130.0)
+    return [
+        Threat(
+            max(float(gap[i]), 0.0), float(speed[i]), 0.0,
+            path.half_width_m + float(half_beside[i]) - abs(float(beside[i])), bool(crosses[i]),
+            tracks.time_ns, "tracks", int(tracks.id[which[i]]),
+        )
+        for i in np.flatnonzero(inside).tolist()
+    ]  # fmt: skip
+
+
+def merged(radar: list[Threat], tracks: list[Threat], lidar: Threat | None) -> list[Threat]:
+    """Return all threats; the lidar's, which has no speed, takes that of the nearest one of the others.
+
+    Where nobody else sees anything near it, it counts as standing.
+    """
+    threats = [*radar, *tracks]
+    if lidar is None:
+        return threats
+    fits = [each for each in threats if abs(each.gap_m - lidar.gap_m) < 2.5]
+    if not fits:
+        return [*threats, lidar]
+    best = min(fits, key=lambda each: abs(each.gap_m - lidar.gap_m))
+    evidence_ns = min(best.evidence_ns, lidar.evidence_ns)
+    gap = min(best.gap_m, lidar.gap_m)
+    both = Threat(
+        gap, best.speed_mps, best.braking_mps2, max(best.aside_m, lidar.aside_m), best.crosses, evidence_ns,
+        f"{best.source} and lidar", best.track,
+    )  # fmt: skip
+    return [*threats, both]
+
+
+def _noticed(braking_mps2: float) -> float:
+    return braking_mps2 if braking_mps2 > LOWEST_BRAKING_MPS2 else 0.0

@@ -1,0 +1,1 @@
+"""Perception: camera, lidar and radar in, tracks of what is around out."""

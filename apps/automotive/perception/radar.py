@@ -1,0 +1,92 @@
+"""Radar detections lose the ego's motion, are told moving from standing, and joined where they are one object's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+
+from apps.automotive.messages import Floats, Odometry, RadarScan
+from apps.automotive.perception.detections import RadarMount, RadarPoints
+
+MOST = 512
+"""No radar gives more detections in a scan; the strongest are kept, so that a broken one cannot stop the clock."""
+
+
+@dataclass(frozen=True)
+class RadarSettings:
+    """What counts as moving, and what as one object.
+
+    ``standing_mps``: a detection whose own range rate is below stands, with ``of_ego_speed`` of the ego's speed on
+    top, for speed and angle are not exact. Two detections are one object's that are no further apart than
+    ``apart_m`` and ``apart_mps`` in range rate.
+    """
+
+    standing_mps: float = 0.7
+    of_ego_speed: float = 0.03
+    apart_m: float = 2.2
+    apart_mps: float = 1.0
+    least_rcs_dbsm: float = -25.0
+
+
+class RadarDetector:
+    """Turns scans into points for fusion."""
+
+    def __init__(self, mount: RadarMount | None = None, settings: RadarSettings | None = None) -> None:
+        self.mount = mount or RadarMount()
+        self.settings = settings or RadarSettings()
+
+    def detect(self, scan: RadarScan, ego: Odometry) -> RadarPoints:
+        """Return one point for each object, the range that of its nearest detection. NaN detections are left out."""
+        table = np.stack([scan.range_m, scan.azimuth_rad, scan.range_rate_mps, scan.rcs_dbsm], axis=1)
+        sound = (
+            np.isfinite(table).all(axis=1) & (table[:, 0] > 0) & (table[:, 3] > self.settings.least_rcs_dbsm)
+        )
+        table = table[sound]
+        if len(table) > MOST:
+            table = table[np.argsort(-table[:, 3], kind="stable")[:MOST]]
+        range_m, azimuth, rcs = table[:, 0], table[:, 1], table[:, 3]
+        own_mps = table[:, 2] + self._approach_mps(azimuth, ego)
+        moving = np.abs(own_mps) > self.settings.standing_mps + self.settings.of_ego_speed * abs(
+            ego.speed_mps
+        )
+        if not len(table):
+            return RadarPoints(range_m, azimuth, own_mps, moving)
+        group = self._groups(range_m, azimuth, own_mps)
+        return _joined(range_m, azimuth, own_mps, moving, 10 ** (rcs / 10), group)
+
+    def _approach_mps(self, azimuth_rad: Floats, ego: Odometry) -> Floats:
+        """Return how fast the radar itself moves along each line of sight."""
+        x, y = self.mount.position_m
+        vx, vy = ego.speed_mps - ego.yaw_rate_radps * y, ego.yaw_rate_radps * x
+        sight = azimuth_rad + self.mount.yaw_rad
+        return np.asarray(vx * np.cos(sight) + vy * np.sin(sight))
+
+    def _groups(self, range_m: Floats, azimuth_rad: Floats, own_mps: Floats) -> np.ndarray:
+        place = np.stack([range_m * np.cos(azimuth_rad), range_m * np.sin(azimuth_rad)], axis=1)
+        away = np.hypot(*(place[:, None] - place[None]).transpose(2, 0, 1))
+        near = (away < self.settings.apart_m) & (
+            np.abs(own_mps[:, None] - own_mps[None]) < self.settings.apart_mps
+        )
+        return np.asarray(connected_components(csr_matrix(near), directed=False)[1])
+
+
+def _joined(
+    range_m: Floats,
+    azimuth_rad: Floats,
+    own_mps: Floats,
+    moving: np.ndarray,
+    power: Floats,
+    group: np.ndarray,
+) -> RadarPoints:
+    """Return a point a group: nearest range, azimuth and range rate weighted by reflected power."""
+    count = int(group.max()) + 1
+    nearest = np.full(count, np.inf)
+    np.minimum.at(nearest, group, range_m)
+    total = np.bincount(group, power, count)
+    mean_azimuth = np.bincount(group, power * azimuth_rad, count) / total
+    mean_mps = np.bincount(group, power * own_mps, count) / total
+    share = np.bincount(group, moving, count) / np.bincount(group, minlength=count)
+    return RadarPoints(nearest, mean_azimuth, mean_mps, share > 0.5)

@@ -1,0 +1,309 @@
+"""The planner: one call is one cycle, from messages to a plan. It keeps the lane it meant, and how speeds changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.automotive.config import PlanningConfig, VehicleConfig
+from apps.automotive.messages import Floats, Odometry, Plan, Route, Tracks
+from apps.automotive.path import Path
+from apps.automotive.planning import predict
+from apps.automotive.planning.candidates import STEP_S, TIMES_S, Profiles, Sides, sides, speed_profiles
+from apps.automotive.planning.check import Contacts, Motion, beside, drivable, level, motion
+from apps.automotive.planning.control import DEAD_TIME_S, pure_pursuit
+from apps.automotive.planning.decide import Choice, Table, Tier, choose
+from apps.automotive.planning.preprocess import Obstacles, Situation, situation
+
+FAILSAFE_BRAKING_MPS2 = 6.5
+"""The brake that must be enough at the worst: less than the brake gives, for roads are wet."""
+FAILSAFE_FROM = 2  # index of TIMES_S: until the next plan has reached the wheels, this one is driven
+FAILSAFE_BUILD_UP_S = 0.15
+
+STANDSTILL_GAP_M = 3.0
+NOTICED_BRAKING_MPS2 = -2.0
+"""A change of speed less than this is noise of the track."""
+
+WEIGHTS = {
+    "progress": 1.0, "comfort": 0.012, "sway": 0.03, "place": 0.10, "lane": 0.04, "change": 0.12, "headway": 0.25,
+    "closeness": 0.25, "exposure": 0.05,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One cycle's result: the plan, its tier, and what was chosen among what."""
+
+    plan: Plan
+    tier: Tier
+    choice: Choice
+    candidates: int
+
+
+class Planner:
+    """Plans; ``plan`` is called once a cycle."""
+
+    def __init__(self, config: PlanningConfig, vehicle: VehicleConfig) -> None:
+        self._config, self._vehicle = config, vehicle
+        self._meant_xy: tuple[float, float] | None = None  # a point of the lane meant, for routes may change
+        self._meant_d_m = 0.0
+        self._speeds: dict[int, tuple[int, float, float]] = {}
+        self._path: tuple[Route, Path] | None = None
+
+    def plan(
+        self, time_ns: int, odometry: Odometry, route: Route, tracks: Tracks | None, tracks_age_s: float = 0.0
+    ) -> Planned:
+        """Return the plan from now on. Raises InputError for an odometry or a route that is no such thing."""
+        path = self._path_of(route)
+        now = situation(path, route, odometry, tracks, self._vehicle, tracks_age_s)
+        self._meant_d_m = self._meant_d(now)
+        obstacles = self._relevant(now)
+        accelerations = self._accelerations(time_ns, obstacles)
+        futures = predict.nominal(obstacles, accelerations)
+        speeds = self._profiles(now, obstacles)
+        lateral = sides(
+            now.d_m, now.slope, now.bend_1pm, now.speed_mps,
+            lane_width_m=route.lane_width_m,
+            lanes_left=min(route.lanes_left, 2) if self._config.lane_changes else 0,
+            lanes_right=min(route.lanes_right, 2) if self._config.lane_changes else 0,
+        )  # fmt: skip
+        table = self._table(now, obstacles, futures, speeds, lateral)
+        choice = choose(table)
+        self._remember(now, lateral, choice)
+        return self._planned(time_ns, now, speeds, lateral, choice)
+
+    # -- the parts of a cycle
+
+    def _path_of(self, route: Route) -> Path:
+        if self._path is None or self._path[0] is not route:
+            self._path = (route, Path(route.x_m, route.y_m))
+        return self._path[1]
+
+    def _relevant(self, now: Situation) -> Obstacles:
+        """Leave out who is behind in the ego's own lane: they keep their distance, not we."""
+        obstacles = now.obstacles
+        rear = -self._vehicle.rear_overhang_m
+        behind = obstacles.s_m + obstacles.half_length_m < rear
+        own = np.abs(obstacles.d_m - now.d_m) < (self._vehicle.width_m / 2 + obstacles.half_width_m)
+        return obstacles.take(~(behind & own))
+
+    def _accelerations(self, time_ns: int, obstacles: Obstacles) -> Floats:
+        """Return the accelerations of tracks by how their speeds changed, smoothed; 0 where it may be noise."""
+        result = np.zeros(len(obstacles.id))
+        speeds: dict[int, tuple[int, float, float]] = {}
+        for i, identity in enumerate(obstacles.id.tolist()):
+            speed = float(obstacles.speed_mps[i])
+            then_ns, before, smooth = self._speeds.get(identity, (time_ns, speed, 0.0))
+            dt = (time_ns - then_ns) * 1e-9
+            if dt > 0.01:
+                share = min(dt / 0.3, 1.0)
+                smooth += share * (max(-9.0, min((speed - before) / dt, 9.0)) - smooth)
+            speeds[identity] = (time_ns, speed, smooth)
+            result[i] = smooth if smooth < NOTICED_BRAKING_MPS2 else 0.0
+        self._speeds = speeds
+        return result
+
+    def _profiles(self, now: Situation, obstacles: Obstacles) -> Profiles:
+        """Return speed profiles, with places to be behind those ahead in the lane meant and in the own one."""
+        places = []
+        for d in sorted({round(now.d_m, 2), round(self._meant_d_m, 2)}):
+            ahead = (obstacles.s_m > 0) & (np.abs(obstacles.d_m - d) < 1.2 + obstacles.half_width_m)
+            if not ahead.any():
+                continue
+            gaps = np.where(ahead, obstacles.s_m - obstacles.half_length_m - self._vehicle.front_m, np.inf)
+            i = int(np.argmin(gaps))
+            speed = max(float(obstacles.speed_mps[i]), 0.0)
+            keep = STANDSTILL_GAP_M + self._config.headway_s * speed
+            goal = float(gaps[i]) - keep
+            if 0.0 < gaps[i] < 150.0:
+                places.append((max(goal, 0.1), speed))
+        top = self._wanted_mps(now)
+        most = self._vehicle.braking_mps2
+        return speed_profiles(
+            now.speed_mps, now.acceleration_mps2, top_mps=top, braking_mps2=most, places=tuple(places)
+        )
+
+    def _wanted_mps(self, now: Situation) -> float:
+        return max(min(self._config.speed_mps, now.route.speed_limit_mps), 1.0)
+
+    def _table(
+        self, now: Situation, obstacles: Obstacles, futures: predict.Futures, speeds: Profiles, lateral: Sides
+    ) -> Table:
+        vehicle = self._vehicle
+        count = len(speeds.s_m)
+        road = now.path.curvature(now.s_m + speeds.s_m)
+        moves = motion(lateral, speeds.s_m, speeds.speed_mps, road)
+        bend = self._config.lateral_acceleration_mps2
+        comfortable, possible = drivable(moves, speeds.acceleration_mps2, speeds.speed_mps, bend, vehicle)
+        contacts = level(speeds.s_m, speeds.speed_mps, futures, vehicle)
+        hits = beside(contacts, moves, futures, vehicle)
+        collides = contacts.reduce(hits, count, np.logical_or).astype(bool)
+        speed_at = np.abs(
+            speeds.speed_mps[contacts.profile, contacts.time]
+            - futures.speed_mps[contacts.time, contacts.obstacle]
+        )
+        early = 1.0 + (TIMES_S[-1] - TIMES_S[contacts.time])
+        harm = contacts.reduce(hits * (speed_at**2 * 0.1 + early)[None], count, np.add).astype(np.float64)
+        exposure = self._exposure(now, obstacles, speeds, lateral)
+        costs = self._costs(now, futures, speeds, lateral, moves, contacts)
+        costs["exposure"] = WEIGHTS["exposure"] * exposure
+        return Table(comfortable, possible, collides, exposure > 0.0, harm, speeds.stop, costs)
+
+    def _exposure(
+        self, now: Situation, obstacles: Obstacles, speeds: Profiles, lateral: Sides
+    ) -> NDArray[np.float64]:
+        """Return how fast a hard brake a moment later would still hit somebody at the worst, (sides, speeds)."""
+        ahead = obstacles.take(obstacles.s_m + obstacles.half_length_m > self._vehicle.middle_m)
+        count = len(speeds.s_m)
+        if not len(ahead.id):
+            return np.zeros((len(lateral.length_m), count))
+        s, v = _brake_after(speeds, FAILSAFE_FROM)
+        moves = motion(lateral, s, v, np.zeros_like(s))
+        futures = predict.worst(ahead, now.d_m)
+        contacts = level(s, np.zeros_like(v), futures, self._vehicle)
+        counts = v[contacts.profile, contacts.time] > 0.5
+        contacts = Contacts(contacts.profile[counts], contacts.time[counts], contacts.obstacle[counts])
+        hits = beside(contacts, moves, futures, self._vehicle)
+        fast = v[contacts.profile, contacts.time]
+        return contacts.reduce(hits * fast[None], count, np.maximum).astype(np.float64)
+
+    def _costs(
+        self,
+        now: Situation,
+        futures: predict.Futures,
+        speeds: Profiles,
+        lateral: Sides,
+        moves: Motion,
+        contacts: Contacts,
+    ) -> dict[str, NDArray[np.float64]]:
+        top = self._wanted_mps(now)
+        lanes, count = len(lateral.length_m), len(speeds.s_m)
+        v, a = speeds.speed_mps, speeds.acceleration_mps2
+        late = np.abs(top - v).mean(axis=1) / top
+        jerk = np.diff(a, axis=1) / STEP_S
+        rough = (a**2).mean(axis=1) + 0.3 * np.minimum(jerk**2, 100.0).mean(axis=1)
+        sway = (moves.lateral_mps2[:, :, 2:] ** 2).mean(axis=2).astype(np.float64)
+        width = now.route.lane_width_m
+        off = lateral.target_m - lateral.lane * width
+        place = off**2 + 0.02 * (lateral.length_m / max(now.speed_mps, 2.0))
+        meant = round(self._meant_d_m / width)
+        change = np.abs(lateral.lane - meant).astype(np.float64)
+        same = np.ones((lanes, count))
+        return {
+            "progress": WEIGHTS["progress"] * late[None] * same,
+            "comfort": WEIGHTS["comfort"] * rough[None] * same,
+            "sway": WEIGHTS["sway"] * sway,
+            "place": WEIGHTS["place"] * place[:, None] * same,
+            "lane": WEIGHTS["lane"] * np.abs(lateral.lane)[:, None] * same,
+            "change": WEIGHTS["change"] * change[:, None] * same,
+            "headway": WEIGHTS["headway"] * self._headway(futures, speeds, moves),
+            "closeness": WEIGHTS["closeness"] * self._closeness(futures, speeds, moves, contacts),
+        }
+
+    def _headway(self, futures: predict.Futures, speeds: Profiles, moves: Motion) -> NDArray[np.float64]:
+        """Return the mean share of the wished gap that is missing, (sides, speeds)."""
+        every = slice(1, None, 3)
+        s, v = speeds.s_m[:, every], speeds.speed_mps[:, every]
+        some = predict.Futures(
+            futures.s_m[every], futures.d_m[every], futures.half_s_m[every], futures.half_d_m[every],
+            futures.speed_mps[every],
+        )  # fmt: skip
+        few = Motion(*(getattr(moves, name)[:, :, every] for name in Motion.__dataclass_fields__))
+        wish = STANDSTILL_GAP_M + self._config.headway_s * v
+        contacts = level(s, np.zeros_like(v), some, self._vehicle, ahead_m=wish)
+        ahead = (
+            some.s_m[contacts.time, contacts.obstacle]
+            > s[contacts.profile, contacts.time] + self._vehicle.middle_m
+        )
+        contacts = Contacts(contacts.profile[ahead], contacts.time[ahead], contacts.obstacle[ahead])
+        i, t, o = contacts.profile, contacts.time, contacts.obstacle
+        gap = some.s_m[t, o] - some.half_s_m[t, o] - s[i, t] - self._vehicle.front_m
+        closing = np.maximum(v[i, t] - some.speed_mps[t, o], 0.0)
+        missing = np.clip(1.0 - gap / wish[i, t], 0.0, 1.5) ** 2 * (1.0 + 0.2 * closing)
+        hits = beside(contacts, few, some, self._vehicle)
+        return contacts.reduce(hits * missing[None], len(s), np.add).astype(np.float64) / s.shape[1]
+
+    def _closeness(
+        self, futures: predict.Futures, speeds: Profiles, moves: Motion, contacts: Contacts
+    ) -> NDArray[np.float64]:
+        """Return how near pairs pass beside others, the faster the dearer, (sides, speeds)."""
+        i, t, o = contacts.profile, contacts.time, contacts.obstacle
+        away = (
+            np.abs(moves.d_m[:, i, t] - futures.d_m[t, o])
+            - futures.half_d_m[t, o]
+            - self._vehicle.width_m / 2
+        )
+        fast = np.abs(speeds.speed_mps[i, t] - futures.speed_mps[t, o]) / 10.0
+        near = np.clip(1.0 - away / 0.9, 0.0, 1.0) ** 2 * fast[None]
+        return contacts.reduce(near, len(speeds.s_m), np.add).astype(np.float64) / len(TIMES_S)
+
+    # -- memory and output
+
+    def _meant_d(self, now: Situation) -> float:
+        """Return the middle of the lane that was meant, by the route; at first the lane where the ego is."""
+        width = now.route.lane_width_m
+        if self._meant_xy is None:
+            lane = int(np.clip(round(now.d_m / width), -now.route.lanes_right, now.route.lanes_left))
+            return lane * width
+        return round(float(now.path.to_frenet(*self._meant_xy)[1][0]) / width) * width
+
+    def _remember(self, now: Situation, lateral: Sides, choice: Choice) -> None:
+        d = float(lateral.lane[choice.side]) * now.route.lane_width_m
+        x, y, _ = now.path.to_ground(now.s_m, d)
+        self._meant_xy = (float(x), float(y))
+
+    def _planned(
+        self, time_ns: int, now: Situation, speeds: Profiles, lateral: Sides, choice: Choice
+    ) -> Planned:
+        s, v = speeds.s_m[choice.speed], np.maximum(speeds.speed_mps[choice.speed], 0.0)
+        dense = np.linspace(0.0, max(float(s[-1]), 25.0), 60)
+        d, _, _ = lateral.place_at(choice.side, dense)
+        x, y, _ = now.path.to_ground(now.s_m + dense, d)
+        steering = pure_pursuit(
+            x, y, now.odometry, self._vehicle.wheelbase_m, self._vehicle.steering_limit_rad
+        )
+        d, slope, _ = lateral.place_at(choice.side, s)
+        x, y, heading = now.path.to_ground(now.s_m + s, d)
+        stretch = 1.0 - now.path.curvature(now.s_m + s) * d
+        profile = speeds.acceleration_mps2[choice.speed]
+        acceleration = float(np.interp(DEAD_TIME_S + 0.1, TIMES_S, profile))
+        if speeds.stop[choice.speed] and now.speed_mps < 0.3:
+            acceleration = min(acceleration, -1.0)  # hold the car
+        lane = int(lateral.lane[choice.side])
+        stop = bool(speeds.stop[choice.speed])
+        plan = Plan(
+            time_ns=time_ns,
+            manoeuvre=_manoeuvre(speeds.kinds[choice.speed], lane, now),
+            reason=choice.reason,
+            at_s=TIMES_S,
+            x_m=x,
+            y_m=y,
+            yaw_rad=heading + np.arctan2(slope, stretch),
+            speed_mps=v,
+            steering_rad=steering,
+            acceleration_mps2=acceleration,
+            candidates=len(lateral.length_m) * len(speeds.s_m),
+            safe_stop=stop,
+        )
+        return Planned(plan, choice.tier, choice, plan.candidates)
+
+
+def _manoeuvre(kind: str, lane: int, now: Situation) -> str:
+    aside = lane * now.route.lane_width_m - now.d_m
+    if abs(aside) > now.route.lane_width_m / 2:
+        return "lane change to the left" if aside > 0 else "lane change to the right"
+    return kind
+
+
+def _brake_after(profiles: Profiles, index: int) -> tuple[Floats, Floats]:
+    """Return place and speed of profiles that are driven to time ``index`` and then braked hard."""
+    t = np.maximum(TIMES_S - TIMES_S[index] - FAILSAFE_BUILD_UP_S, 0.0)
+    build_up = np.clip(TIMES_S - TIMES_S[index], 0.0, FAILSAFE_BUILD_UP_S)
+    s0, v0 = profiles.s_m[:, index, None], np.maximum(profiles.speed_mps[:, index, None], 0.0)
+    driven = np.minimum(t, v0 / FAILSAFE_BRAKING_MPS2)
+    s = s0 + v0 * build_up + v0 * driven - FAILSAFE_BRAKING_MPS2 / 2 * driven**2
+    v = v0 - FAILSAFE_BRAKING_MPS2 * driven
+    before = TIMES_S[index] >= TIMES_S
+    return np.where(before, profiles.s_m, s), np.where(before, profiles.speed_mps, v)

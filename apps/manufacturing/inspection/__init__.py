@@ -1,0 +1,1 @@
+"""Inspection: from a picture of a part to pass or reject."""

@@ -1,0 +1,41 @@
+"""Where pictures of parts come from: a folder, a camera, a camera's program, or the simulated line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.manufacturing.config import InspectionConfig
+from edgeai_core.loop.spec import Source
+
+CAMERA = "camera"
+"""The name of the source, whatever it is."""
+
+
+def picture_source(config: InspectionConfig) -> Source[Any]:
+    """Return the source that the configuration names: a recording first, then a camera, then the simulation.
+
+    Nothing is opened. Raises ConfigError for a simulated line that does not exist.
+    """
+    if config.recording is not None:
+        from edgeai_core.sensors.folder import FolderSource
+
+        return FolderSource(CAMERA, config.recording, config.parts_per_s, repeat=config.repeat)
+    camera = config.camera
+    if camera.command:
+        from edgeai_core.sensors.camera import CommandSource
+
+        return CommandSource(
+            CAMERA, camera.command, camera.height, camera.width, frame_timeout_s=camera.frame_timeout_s
+        )
+    if camera.device:
+        from edgeai_core.sensors.camera import CameraSource
+
+        return CameraSource(CAMERA, camera.device, frame_timeout_s=camera.frame_timeout_s)
+    from apps.manufacturing.simulation.line import LineSource
+
+    return LineSource(CAMERA, config.simulation.scenario, config.parts_per_s, config.simulation.seed)
+
+
+def simulated(config: InspectionConfig) -> bool:
+    """Say whether nothing of what comes is real."""
+    return config.recording is None and not config.camera.command and not config.camera.device

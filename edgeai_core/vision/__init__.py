@@ -1,0 +1,1 @@
+"""Pictures: geometry of boxes, detector heads, quality, drawing. Arrays in, arrays out."""
