@@ -10,6 +10,8 @@ from apps.healthcare.config import HealthcareConfig
 from apps.healthcare.ecg.loop import MODEL, ecg_loop, ecg_source
 from apps.healthcare.ecg.options import EvaluateOptions, TrainOptions
 from apps.healthcare.imaging import options as imaging_options
+from apps.healthcare.imaging.inbox import MAX_STUDY_BYTES
+from apps.healthcare.imaging.loop import GATE, NETWORKS, imaging_loop, study_source
 from edgeai_core.app import App, Panel, Progress, Task
 from edgeai_core.errors import ConfigError
 from edgeai_core.loop.spec import LoopSpec
@@ -19,7 +21,10 @@ _PAGE = Path(__file__).parent / "page"
 
 def loops(config: HealthcareConfig) -> Sequence[LoopSpec[Any]]:
     """Return the app's loops."""
-    return (ecg_loop(config.ecg),)
+    return (
+        ecg_loop(config.ecg),
+        imaging_loop(config.imaging),
+    )
 
 
 def inputs(config: HealthcareConfig, paths: Mapping[str, str]) -> HealthcareConfig:
@@ -27,14 +32,25 @@ def inputs(config: HealthcareConfig, paths: Mapping[str, str]) -> HealthcareConf
 
     Raises ConfigError for a loop that the app does not have, InputError for a path that holds no recording.
     """
-    unknown = sorted(set(paths) - {"ecg"})
+    unknown = sorted(set(paths) - {"ecg", "imaging"})
     if unknown:
-        raise ConfigError(f"healthcare has no loop {', '.join(unknown)}; it has ecg")
-    if "ecg" not in paths:
-        return config
-    ecg = config.ecg.model_copy(update={"recording": Path(paths["ecg"])})
-    ecg_source(ecg).check()
-    return config.model_copy(update={"ecg": ecg})
+        raise ConfigError(f"healthcare has no loop {', '.join(unknown)}; it has ecg, imaging")
+    if "ecg" in paths:
+        ecg = config.ecg.model_copy(update={"recording": Path(paths["ecg"])})
+        ecg_source(ecg).check()
+        config = config.model_copy(update={"ecg": ecg})
+    if "imaging" in paths:
+        imaging = config.imaging.model_copy(update={"recording": Path(paths["imaging"])})
+        study_source(imaging)
+        config = config.model_copy(update={"imaging": imaging})
+    return config
+
+
+def router(config: HealthcareConfig) -> object:
+    """Return the app's own routes; FastAPI is imported only now."""
+    from apps.healthcare.imaging.routes import studies_router
+
+    return studies_router(config.imaging)
 
 
 def evaluate_ecg(options: EvaluateOptions, progress: Progress) -> object:
@@ -89,7 +105,15 @@ app = App(
             imaging_options.TrainOptions,
         ),
     ),
-    panels=(Panel("ecg", "ECG", _PAGE / "ecg.js", ("healthcare.ecg/ecg",)),),
+    router=router,
+    panels=(
+        Panel("ecg", "ECG", _PAGE / "ecg.js", ("healthcare.ecg/ecg",)),
+        Panel("imaging", "Imaging worklist", _PAGE / "imaging.js", ("healthcare.imaging/study",)),
+    ),
     demo={"ecg.repeat": "true"},
-    models=(MODEL.with_suffix(".card.toml"),),
+    models=(
+        MODEL.with_suffix(".card.toml"),
+        *(path.with_suffix(".card.toml") for path in (GATE, *NETWORKS.values())),
+    ),
+    bodies={"/studies": MAX_STUDY_BYTES},
 )

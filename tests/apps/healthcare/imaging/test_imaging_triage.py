@@ -99,6 +99,12 @@ def test_bad_input_is_answered_too(content: bytes) -> None:
     assert output.study == study_id(content)
 
 
+def test_a_modality_without_a_network_is_refused() -> None:
+    output = said(StudyTriage(fake_gate("ct"), {}), study(png(phantom())))
+    assert output.reason == Reason.UNSUPPORTED
+    assert "no network for a chest CT slice" in output.message
+
+
 def test_a_file_over_the_limit_is_refused_with_its_size() -> None:
     output = said(fake_triage(), Study("ab" * 16, "huge.dcm", None, b"", 2 << 30))
     assert output.reason == Reason.TOO_LARGE
