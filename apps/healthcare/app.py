@@ -1,4 +1,4 @@
-"""The healthcare app: bedside monitoring. Its loops, configuration, tasks and panels, and nothing else."""
+"""The healthcare app: bedside monitoring and imaging triage. Its loops, configuration, tasks and panels."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from apps.healthcare.config import HealthcareConfig
 from apps.healthcare.ecg.loop import MODEL, ecg_loop, ecg_source
 from apps.healthcare.ecg.options import EvaluateOptions, TrainOptions
 from apps.healthcare.imaging import options as imaging_options
+from apps.healthcare.imaging.inbox import MAX_STUDY_BYTES
+from apps.healthcare.imaging.loop import GATE, NETWORKS, imaging_loop, study_source
 from apps.healthcare.vitals.loop import vitals_loop, vitals_source
 from apps.healthcare.vitals.options import EvaluateOptions as EvaluateVitalsOptions
 from edgeai_core.app import App, Panel, Progress, Task
@@ -24,6 +26,7 @@ def loops(config: HealthcareConfig) -> Sequence[LoopSpec[Any]]:
     return (
         ecg_loop(config.ecg),
         vitals_loop(config.vitals),
+        imaging_loop(config.imaging),
     )
 
 
@@ -32,10 +35,10 @@ def inputs(config: HealthcareConfig, paths: Mapping[str, str]) -> HealthcareConf
 
     Raises ConfigError for a loop that the app does not have, InputError for a path that holds no recording.
     """
-    unknown = sorted(set(paths) - {"ecg", "vitals"})
+    unknown = sorted(set(paths) - {"ecg", "vitals", "imaging"})
     if unknown:
         raise ConfigError(
-            f"healthcare has no recordings for {', '.join(unknown)}; it has them for ecg, vitals"
+            f"healthcare has no recordings for {', '.join(unknown)}; it has them for ecg, vitals, imaging"
         )
     if "ecg" in paths:
         ecg = config.ecg.model_copy(update={"recording": Path(paths["ecg"])})
@@ -45,14 +48,24 @@ def inputs(config: HealthcareConfig, paths: Mapping[str, str]) -> HealthcareConf
         vitals = config.vitals.model_copy(update={"recording": Path(paths["vitals"])})
         vitals_source(vitals).check()
         config = config.model_copy(update={"vitals": vitals})
+    if "imaging" in paths:
+        imaging = config.imaging.model_copy(update={"recording": Path(paths["imaging"])})
+        study_source(imaging)
+        config = config.model_copy(update={"imaging": imaging})
     return config
 
 
 def router(config: HealthcareConfig) -> object:
     """Return the app's own routes; FastAPI is imported only now."""
+    from fastapi import APIRouter
+
+    from apps.healthcare.imaging.routes import studies_router
     from apps.healthcare.vitals.routes import observations_router
 
-    return observations_router(config.vitals.patient)
+    joined = APIRouter()
+    joined.include_router(observations_router(config.vitals.patient))
+    joined.include_router(studies_router(config.imaging))
+    return joined
 
 
 def evaluate_ecg(options: EvaluateOptions, progress: Progress) -> object:
@@ -92,7 +105,7 @@ def train_imaging(options: imaging_options.TrainOptions, progress: Progress) -> 
 
 app = App(
     name="healthcare",
-    summary="Bedside monitoring: rhythms that need a person at once, vital signs and NEWS2",
+    summary="Bedside monitoring: rhythms that need a person at once, vital signs and NEWS2; triage of images",
     config=HealthcareConfig,
     loops=loops,
     inputs=inputs,
@@ -105,6 +118,7 @@ app = App(
             train_ecg,
             TrainOptions,
         ),
+        Task("vitals", "alarms on simulated patients", evaluate_vitals, EvaluateVitalsOptions),
         Task(
             "imaging",
             "findings on chest films, chest CT and brain MR slices, from a folder of labelled pictures",
@@ -113,13 +127,17 @@ app = App(
             train_imaging,
             imaging_options.TrainOptions,
         ),
-        Task("vitals", "alarms on simulated patients", evaluate_vitals, EvaluateVitalsOptions),
     ),
     router=router,
     panels=(
         Panel("ecg", "ECG", _PAGE / "ecg.js", ("healthcare.ecg/ecg",)),
         Panel("vitals", "Vital signs", _PAGE / "vitals.js", ("healthcare.vitals/vitals",)),
+        Panel("imaging", "Imaging worklist", _PAGE / "imaging.js", ("healthcare.imaging/study",)),
     ),
     demo={"ecg.repeat": "true"},
-    models=(MODEL.with_suffix(".card.toml"),),
+    models=(
+        MODEL.with_suffix(".card.toml"),
+        *(path.with_suffix(".card.toml") for path in (GATE, *NETWORKS.values())),
+    ),
+    bodies={"/studies": MAX_STUDY_BYTES},
 )

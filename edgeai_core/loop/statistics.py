@@ -131,7 +131,8 @@ class LoopStatistics:
                 lost += sample.lost
         words[4] += lost
         if oldest_ns >= 0:
-            age_ns = oldest_ns + end_ns - cycle.snapshot.now_ns
+            # On a virtual clock a stamp may lie a nanosecond ahead of it: that is what keeps arrivals in order.
+            age_ns = max(oldest_ns + end_ns - cycle.snapshot.now_ns, 0)
             self._count(2, age_ns)
             words[13] = age_ns
         words[10] = cycle.snapshot.level

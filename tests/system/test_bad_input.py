@@ -97,7 +97,7 @@ def test_a_csv_file_that_is_no_electrocardiogram_is_refused_in_one_line(
 ) -> None:
     path = tmp_path / "recording.csv"
     path.write_bytes(content)
-    assert says in refused("replay", "healthcare", path, code=3)
+    assert says in refused("replay", "healthcare.ecg", path, code=3)
 
 
 SIGNAL = "r.dat 16 200 16 0 0 0 0 II\n"
@@ -135,7 +135,7 @@ def test_a_wfdb_record_that_cannot_be_played_is_refused_in_one_line(
     (tmp_path / "r.hea").write_text(header)
     if samples is not None:
         (tmp_path / "r.dat").write_bytes(samples)
-    assert says in refused("replay", "healthcare", tmp_path / "r", code=3)
+    assert says in refused("replay", "healthcare.ecg", tmp_path / "r", code=3)
     if "12" not in says:  # an evaluation takes any number of leads
         refused("evaluate", "healthcare.ecg", "--data", tmp_path, code=3)
 
@@ -148,12 +148,12 @@ def test_a_pipe_or_a_device_in_place_of_a_file_is_refused_and_never_waited_for(
         os.mkfifo(tmp_path / name)
     (tmp_path / "b.hea").write_text("b 1 250 500\nb.dat 16 200 16 0 0 0 0 II\n")
     for recording in ("a.csv", "a.hea", "b"):
-        refused("replay", "healthcare", tmp_path / recording, code=3)
+        refused("replay", "healthcare.ecg", tmp_path / recording, code=3)
     refused("evaluate", "healthcare.ecg", "--data", tmp_path, code=3)
     for config in (tmp_path / "config.toml", "/dev/zero"):
-        refused("replay", "healthcare", SAMPLE, "--config", config, code=2)
+        refused("replay", "healthcare.ecg", SAMPLE, "--config", config, code=2)
     model = f"healthcare.ecg.model={tmp_path / 'rhythm.onnx'}"
-    refused("replay", "healthcare", SAMPLE, "--set", model, code=4)
+    refused("replay", "healthcare.ecg", SAMPLE, "--set", model, code=4)
     refused("token", "list", "--state", tmp_path, code=2)
 
 
@@ -161,9 +161,9 @@ def test_a_path_that_no_file_can_have_is_refused_in_one_line(
     tmp_path: Path, refused: Callable[..., str]
 ) -> None:
     (tmp_path / "circle.csv").symlink_to("circle.csv")
-    refused("replay", "healthcare", tmp_path / "circle.csv", code=3)
-    refused("replay", "healthcare", tmp_path / ("a" * 300 + ".csv"), code=1)
-    refused("replay", "healthcare", tmp_path / "a\nb\x1b[31m.csv", code=3)
+    refused("replay", "healthcare.ecg", tmp_path / "circle.csv", code=3)
+    refused("replay", "healthcare.ecg", tmp_path / ("a" * 300 + ".csv"), code=1)
+    refused("replay", "healthcare.ecg", tmp_path / "a\nb\x1b[31m.csv", code=3)
     refused("alerts", "list", "--state", tmp_path / ("a" * 300), code=1)
 
 
@@ -184,7 +184,7 @@ def test_a_configuration_that_cannot_be_used_is_refused_with_its_place(
 ) -> None:
     path = tmp_path / "config.toml"
     path.write_text(text)
-    line = refused("replay", "healthcare", SAMPLE, "--config", path, code=2)
+    line = refused("replay", "healthcare.ecg", SAMPLE, "--config", path, code=2)
     assert says in line
     assert len(line) < 1000
 
@@ -193,7 +193,7 @@ def test_a_configuration_with_a_byte_order_mark_is_read(tmp_path: Path, refused:
     path = tmp_path / "config.toml"
     path.write_bytes(b"\xef\xbb\xbf[healthcare.ecg]\nfoo=1\n")
     assert "config.toml:2: healthcare.ecg.foo" in refused(
-        "replay", "healthcare", SAMPLE, "--config", path, code=2
+        "replay", "healthcare.ecg", SAMPLE, "--config", path, code=2
     )
 
 
@@ -210,7 +210,7 @@ def test_a_model_that_is_not_its_cards_is_never_run(tmp_path: Path, refused: Cal
     card = MODEL.with_suffix(".card.toml").read_text()
 
     def says(model: bytes, card: str = card) -> str:
-        return refused("replay", "healthcare", SAMPLE, "--set", _model(tmp_path, model, card), code=4)
+        return refused("replay", "healthcare.ecg", SAMPLE, "--set", _model(tmp_path, model, card), code=4)
 
     assert "the model is empty" in says(b"")
     assert "not the file of its card" in says(whole + b"\0")
@@ -229,7 +229,7 @@ def test_a_run_whose_journal_cannot_be_used_ends_at_once_and_leaves_the_file_as_
     state = State(tmp_path / "state").create()
     journal = os.urandom(9000)
     state.journal.write_bytes(journal)
-    run = ("run", "healthcare", "--input", SAMPLE, "--state", state.root)
+    run = ("run", "healthcare.ecg", "--input", SAMPLE, "--state", state.root)
     assert "is damaged" in refused(*run, code=6)
     assert "is damaged" in refused("alerts", "list", "--state", state.root, code=6)
     assert state.journal.read_bytes() == journal

@@ -224,7 +224,7 @@ def test_without_a_supervisor_the_loop_ends_too(start: Callable[..., Run]) -> No
 @contextmanager
 def _samples_run(tmp_path: Path) -> Iterator[Run]:
     samples = Path(__file__).parents[2] / "data_samples" / "healthcare" / "ecg"
-    run = Run(tmp_path / "ecg", tmp_path / "log", "healthcare", "--input", str(samples))
+    run = Run(tmp_path / "ecg", tmp_path / "log", "healthcare.ecg", "--input", str(samples))
     try:
         yield run
     finally:

@@ -44,7 +44,7 @@ def test_a_recording_replays_from_the_wheel_in_an_empty_environment(
 ) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
-        [str(environment / "bin" / "edgeai"), "replay", "healthcare", str(RECORDING), "--json"],
+        [str(environment / "bin" / "edgeai"), "replay", "healthcare.ecg", str(RECORDING), "--json"],
         capture_output=True,
         text=True,
         cwd=tmp_path,

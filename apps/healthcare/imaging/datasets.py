@@ -181,6 +181,12 @@ def _from_table(folder: Path, table: Path, modality: str) -> Iterator[Item]:
         if column in rows[0]
     ]
     groups = _unite(columns or [[f"alone {number}" for number in range(len(rows))]])
+    files = [row["file"] for row in rows]
+    if len(set(files)) < len(files):
+        twice = max(set(files), key=files.count)
+        raise InputError(
+            f"{table}: {twice!r} stands in {files.count(twice)} lines; a line is a picture of its own"
+        )
     root = folder.resolve()
     for number, (row, group) in enumerate(zip(rows, groups, strict=True)):
         path = (root / (row["file"] or "")).resolve()

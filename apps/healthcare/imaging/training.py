@@ -168,7 +168,8 @@ def as_function(network: torch.nn.Module) -> Any:
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = 1
         session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    return lambda image: session.run(None, {"image": image})[0]
+    # A copy: an array of the engine's own keeps the memory of its whole run.
+    return lambda image: session.run(None, {"image": image})[0].copy()
 
 
 def _fingerprint(dataset: Dataset, copies: int, seed: int) -> str:

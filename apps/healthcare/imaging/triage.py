@@ -10,7 +10,7 @@ from apps.healthcare.imaging.decide import ImagingOutput, Judged, decide, refuse
 from apps.healthcare.imaging.drawing import map_over, picture_of
 from apps.healthcare.imaging.findings import FindingClassifier
 from apps.healthcare.imaging.fuse import Belief, join
-from apps.healthcare.imaging.gate import Gate
+from apps.healthcare.imaging.gate import WORDS, Gate
 from apps.healthcare.imaging.pictures import Picture, Reason, Refused, read_picture, too_large
 from apps.healthcare.imaging.preprocess import Prepared, prepare
 from edgeai_core.decision import Decision
@@ -33,7 +33,7 @@ class Answer:
 
 
 class StudyTriage:
-    """The gate and a network for each modality."""
+    """The gate, and networks by modality; a study of a modality without one is refused."""
 
     def __init__(self, gate: Gate, classifiers: Mapping[str, FindingClassifier]) -> None:
         self._gate = gate
@@ -49,7 +49,9 @@ class StudyTriage:
                 picture = read_picture(study.content)
             with stages.stage("gate"):
                 modality = self._gate.admit(picture, study.modality)
-            classifier = self._classifiers[modality]
+            classifier = self._classifiers.get(modality)
+            if classifier is None:
+                raise Refused(Reason.UNSUPPORTED, f"no network for {WORDS[modality]} is installed here")
             with stages.stage("prepare"):
                 prepared = prepare(picture.grey, modality)
             with stages.stage("look"):

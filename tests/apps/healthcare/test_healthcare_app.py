@@ -19,8 +19,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_without_a_recording_the_patient_is_simulated() -> None:
-    spec = app.loops(HealthcareConfig())[0]
-    assert spec.name == "ecg"
+    spec = next(each for each in app.loops(HealthcareConfig()) if each.name == "ecg")
     assert set(spec.rules) == set(Code)
 
 

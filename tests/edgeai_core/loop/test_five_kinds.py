@@ -279,6 +279,20 @@ def test_a_study_that_makes_the_step_fail_is_refused_after_three_attempts_and_th
     assert source.uncommitted == {}
 
 
+def test_studies_are_replayed_without_a_journal_each_once_and_in_order() -> None:
+    study: Input[str] = Input("study", history="one")
+    source = Studies({1: "a", 2: "b", 3: "c"})
+    spec = LoopSpec(
+        "triage",
+        On(study),
+        (study,),
+        lambda: Parts((source,), lambda s: Decision(Output(f"read {s[study].data}")), fallback),
+        1.0,
+        SAFE,
+    )
+    assert [cycle.decision.output.text for cycle in replay(spec)] == ["read a", "read b", "read c"]
+
+
 def test_a_durable_input_without_a_journal_is_refused_at_the_start() -> None:
     study: Input[str] = Input("study", history="one")
     spec = LoopSpec(

@@ -19,7 +19,9 @@ Says = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 class FakeRunner:
     """A runner with a card and a function."""
 
-    def __init__(self, name: str, classes: tuple[str, ...], parameters: Mapping[str, float], says: Says) -> None:
+    def __init__(
+        self, name: str, classes: tuple[str, ...], parameters: Mapping[str, float], says: Says
+    ) -> None:
         self.card = ModelCard(
             name=name,
             version="9.9",
@@ -45,7 +47,10 @@ def fake_gate(likeliest: str = "xray", share: float = 0.97, distance: float = 0.
     shares = [share if name == likeliest else rest for name in GATE_CLASSES]
 
     def says(image: np.ndarray) -> Mapping[str, np.ndarray]:
-        return {"logits": np.log(np.array([shares], np.float32)), "distances": np.full((1, 3), distance, np.float32)}
+        return {
+            "logits": np.log(np.array([shares], np.float32)),
+            "distances": np.full((1, 3), distance, np.float32),
+        }
 
     limits = {f"limit_{name}": 1.0 for name in ("xray", "ct", "mri")}
     return Gate(FakeRunner("gate", GATE_CLASSES, {"accept": 0.5, **limits}, says))
@@ -67,5 +72,7 @@ def fake_classifier(modality: str, logit: float) -> FindingClassifier:
     return FindingClassifier(FakeRunner(f"imaging-{modality}", classes, parameters, says), modality)
 
 
-def fake_triage(gate: Gate | None = None, logit: float = 4.0) -> StudyTriage:
-    return StudyTriage(gate or fake_gate(), {name: fake_classifier(name, logit) for name in CLASSES})
+def fake_triage(
+    gate: Gate | None = None, logit: float = 4.0, kind: type[StudyTriage] = StudyTriage
+) -> StudyTriage:
+    return kind(gate or fake_gate(), {name: fake_classifier(name, logit) for name in CLASSES})

@@ -1,4 +1,4 @@
-"""Studies over HTTP: what was answered with 202 is on the disk, the worklist is in order, and only the right may look."""
+"""Studies over HTTP: what was taken is on the disk, the worklist is in order, and only the right may look."""
 
 from __future__ import annotations
 
@@ -113,7 +113,9 @@ def test_a_study_has_its_facts_its_pictures_and_its_page_and_an_unknown_one_none
         assert client.get(f"{STUDIES}/{'ab' * 16}").json()["probability"] == 0.97
         picture = client.get(f"{STUDIES}/{'ab' * 16}/picture.jpg")
         page = client.get(f"{STUDIES}/{'ab' * 16}/page.html")
-        missing = [client.get(f"{STUDIES}/{path}").status_code for path in ("cd" * 16, f"{'ab' * 16}/map.jpg")]
+        missing = [
+            client.get(f"{STUDIES}/{path}").status_code for path in ("cd" * 16, f"{'ab' * 16}/map.jpg")
+        ]
         wrong = client.get(f"{STUDIES}/..%2f..%2ftokens.toml").status_code
     assert (picture.headers["content-type"], picture.content) == ("image/jpeg", b"jpeg bytes")
     assert "default-src 'none'" in page.headers["content-security-policy"]

@@ -18,7 +18,7 @@ from apps.healthcare.imaging.loop import FAILED, STUDY, ImagingStep, imaging_loo
 from apps.healthcare.imaging.pictures import Reason
 from apps.healthcare.imaging.report import ReportSink, read_facts, worklist
 from apps.healthcare.imaging.sources import Study, StudyInbox
-from apps.healthcare.imaging.triage import StudyTriage
+from apps.healthcare.imaging.triage import Answer, StudyTriage
 from edgeai_core.alerts.journal import Journal
 from edgeai_core.alerts.sink import AlertSink
 from edgeai_core.clock import MonotonicClock
@@ -54,7 +54,9 @@ def test_a_film_that_passes_the_gate_is_judged_with_picture_and_map(logit: float
 
 def test_the_map_colours_the_place_that_speaks_for_the_finding() -> None:
     picture = phantom()
-    picture[:, 170:] //= 2  # the left half is brighter, so the network's evidence lies there, and mirrored too
+    picture[:, 170:] //= (
+        2  # the left half is brighter, so the network's evidence lies there, and mirrored too
+    )
     answer = fake_triage().answer(study(png(picture)), Stages())
     assert answer.map is not None
     laid = cv2.imdecode(np.frombuffer(answer.map, np.uint8), cv2.IMREAD_COLOR).astype(int)
@@ -88,11 +90,19 @@ def test_a_file_that_says_mr_and_looks_like_a_film_is_refused(dicom: Callable[..
     assert said(fake_triage(), study(content)).reason == Reason.OTHER_MODALITY
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>no film</html>", jpeg(cv2.applyColorMap(phantom(), 2)), b"\xff\xd8\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>no film</html>", jpeg(cv2.applyColorMap(phantom(), 2)), b"\xff\xd8\xff"]
+)
 def test_bad_input_is_answered_too(content: bytes) -> None:
     output = said(fake_triage(), study(content))
     assert output.status == Status.REFUSED
     assert output.study == study_id(content)
+
+
+def test_a_modality_without_a_network_is_refused() -> None:
+    output = said(StudyTriage(fake_gate("ct"), {}), study(png(phantom())))
+    assert output.reason == Reason.UNSUPPORTED
+    assert "no network for a chest CT slice" in output.message
 
 
 def test_a_file_over_the_limit_is_refused_with_its_size() -> None:
@@ -167,17 +177,14 @@ def test_a_study_whose_answer_was_not_committed_is_answered_again_and_stays_one_
 class Broken(StudyTriage):
     """One that fails at one study."""
 
-    def answer(self, study: Study, stages: Stages):  # type: ignore[no-untyped-def]
+    def answer(self, study: Study, stages: Stages) -> Answer:
         if study.reference == "bad":
             raise RuntimeError("cannot")
         return super().answer(study, stages)
 
 
 def test_a_study_that_makes_the_program_fail_is_refused_and_the_next_one_is_answered(tmp_path: Path) -> None:
-    good = fake_triage()
-    triage = Broken.__new__(Broken)
-    triage.__dict__.update(good.__dict__)
-    bench = Bench(tmp_path, triage)
+    bench = Bench(tmp_path, fake_triage(kind=Broken))
     spec = bench.spec()
     bench.spec = lambda: replace(spec, trigger=replace(spec.trigger, idle_s=0.01))  # type: ignore[method-assign,type-var]
     bench.inbox.put(png(phantom(seed=1)), "bad", "xray")
