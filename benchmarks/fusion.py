@@ -139,11 +139,11 @@ def filterpy(objects: int, side_m: float) -> Step:
         free = set(range(len(points)))
         if tracks:
             cost = np.full((len(tracks), len(points)), 1e6)
-            for i, track in enumerate(tracks):
+            for k, track in enumerate(tracks):
                 inverse = np.linalg.inv(track.kalman.H @ track.kalman.P @ track.kalman.H.T + track.kalman.R)
                 off = points - track.kalman.x[:2, 0]
                 distance = np.einsum("md,de,me->m", off, inverse, off)
-                cost[i] = np.where(distance < gate, distance, 1e6)
+                cost[k] = np.where(distance < gate, distance, 1e6)
             hit = set()
             for i, j in zip(*linear_sum_assignment(cost), strict=True):
                 if cost[i, j] < 1e6:
