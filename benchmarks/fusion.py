@@ -139,11 +139,11 @@ def filterpy(objects: int, side_m: float) -> Step:
         free = set(range(len(points)))
         if tracks:
             cost = np.full((len(tracks), len(points)), 1e6)
-            for i, track in enumerate(tracks):
+            for k, track in enumerate(tracks):
                 inverse = np.linalg.inv(track.kalman.H @ track.kalman.P @ track.kalman.H.T + track.kalman.R)
                 off = points - track.kalman.x[:2, 0]
                 distance = np.einsum("md,de,me->m", off, inverse, off)
-                cost[i] = np.where(distance < gate, distance, 1e6)
+                cost[k] = np.where(distance < gate, distance, 1e6)
             hit = set()
             for i, j in zip(*linear_sum_assignment(cost), strict=True):
                 if cost[i, j] < 1e6:
@@ -151,14 +151,14 @@ def filterpy(objects: int, side_m: float) -> Step:
                     tracks[i].hits, tracks[i].misses = tracks[i].hits + 1, 0
                     free.discard(j)
                     hit.add(i)
-            for i, track in enumerate(tracks):
-                track.misses += i not in hit
+            for k, track in enumerate(tracks):
+                track.misses += k not in hit
         tracks[:] = [track for track in tracks if track.misses < (6 if track.hits >= 4 else 2)]
-        for j in sorted(free):
+        for row in sorted(free):
             kalman = package.KalmanFilter(4, 2)
             kalman.H = np.eye(2, 4)
             kalman.R *= NOISE_M**2
-            kalman.x = np.r_[points[j], 0.0, 0.0][:, None]
+            kalman.x = np.r_[points[row], 0.0, 0.0][:, None]
             kalman.P = np.diag([NOISE_M**2, NOISE_M**2, speed**2, speed**2])
             number += 1
             tracks.append(_FilterpyTrack(kalman, at_s, number))

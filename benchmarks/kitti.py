@@ -82,9 +82,9 @@ def peer(drive: Drive) -> Result:
                 if gain[i, j] >= -0.2:
                     tracks[j].update(boxes[i], starts[frame] + int(i))
                     free.discard(int(i))
-        for i in sorted(free):
+        for row in sorted(free):
             number += 1
-            tracks.append(_Track(boxes[i], number, starts[frame] + i))
+            tracks.append(_Track(boxes[row], number, starts[frame] + row))
         tracks = [each for each in tracks if each.misses < 2]
         for each in tracks:
             if each.hits >= 3 or frame < 3:

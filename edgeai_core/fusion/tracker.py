@@ -228,7 +228,7 @@ class Tracker:
         likely = table.log_odds > 0
         rows, columns = association.assign_in_turn(gain, likely)
         nis[columns] = distance[rows, columns]
-        return rows, columns, nis, near[likely].any(axis=0)
+        return rows, columns, nis, np.asarray(np.any(near[likely], axis=0))
 
     def _born(
         self,

@@ -30,8 +30,8 @@ class BoxTrackerSettings:
     length_m: float = 0.3
     width_m: float = 0.1
     yaw_rad: float = 0.15
-    acceleration_psd: float = 6.0
-    """Density of white-noise acceleration on the ground, m^2/s^3: 0.8 m/s of change in a frame of 0.1 s."""
+    acceleration_psd: float = 8.0
+    """Density of white-noise acceleration on the ground, m^2/s^3: 0.9 m/s of change in a frame of 0.1 s."""
     speed_mps: float = 10.0
     """Standard deviation of the velocity of a car that was just seen for the first time."""
     detection: float = 0.8
