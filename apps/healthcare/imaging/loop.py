@@ -54,7 +54,7 @@ def inbox_folder(config: ImagingConfig, state: State) -> Path:
 
 def reports_folder(state: State) -> Path:
     """Return where the answers are kept."""
-    return state.evidence / "imaging"
+    return state.root / "reports" / "imaging"
 
 
 def study_source(config: ImagingConfig) -> StudyInbox | StudyFolder:
