@@ -67,6 +67,7 @@ class Input(Generic[T_co]):
     ``history``: ``latest`` the newest; ``new`` all since the last step, bounded by ``depth``, gaps flagged;
     ``one`` one by one, durable. ``max_age_s`` is by measurement time; the input that releases the loop is exempt.
     ``polled``: drained whole by the loop's own thread without waiting, for loops of 100 Hz and more.
+    ``recorded=False``: its data name people or are secret; a loop with such an input is not recorded at all.
     """
 
     source: str
@@ -75,6 +76,7 @@ class Input(Generic[T_co]):
     max_age_s: float | None = None
     required: bool = True
     polled: bool = False
+    recorded: bool = True
 
     def __post_init__(self) -> None:
         if self.depth < 1:

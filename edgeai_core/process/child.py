@@ -112,6 +112,9 @@ def run_loop(
             spec, app.name, state.statistics(app.name, spec.name), started_ns=clock.now_ns()
         )
         stack.callback(statistics.close)
+        if recorded is not None and not all(each.recorded for each in spec.inputs):
+            log.info("this loop is not recorded: what it receives may name people")
+            recorded = None
         tap = None if recorded is None else RecordingTap(state.run, app.name, spec.name, recorded)
         if tap is not None:
             stack.callback(tap.close)

@@ -30,7 +30,8 @@ GATE = MODELS / "gate.onnx"
 NETWORKS = {name: MODELS / f"{name}.onnx" for name in ("xray", "mri")}
 """The networks that ship; studies of a modality without one are refused, saying so."""
 
-STUDY: Input[Study] = Input("study", history="one")
+STUDY: Input[Study] = Input("study", history="one", recorded=False)
+"""Whole files as they came, names of patients and all: they are kept by the inbox alone."""
 
 
 def imaging_loop(config: ImagingConfig) -> LoopSpec[ImagingOutput]:

@@ -30,6 +30,7 @@ from edgeai_core.loop.cycle import Fault
 from edgeai_core.loop.loop import Loop
 from edgeai_core.loop.snapshot import Snapshot
 from edgeai_core.loop.spec import Every, Input, LoopSpec, On, Parts, Stream
+from edgeai_core.process.child import run_loop
 from edgeai_core.recording import channels, foxglove
 from edgeai_core.recording.evidence import EvidenceLimits, EvidenceRing
 from edgeai_core.recording.file import EXACT_TOPIC, Entry, ReadState, RecordingFile, read_entries
@@ -212,6 +213,19 @@ def test_a_recorded_run_replays_to_the_last_bit(recorded: Path) -> None:
     assert steps[-1].cycle.decision.conditions
     assert sum(len(step.cycle.snapshot[CAMERA].samples) for step in steps) == 40
     assert recorded_config(recorded, TOY) == Config()
+
+
+@pytest.mark.parametrize("recorded_input", [True, False])
+def test_a_loop_that_receives_what_names_people_leaves_nothing_in_a_recording(
+    state: State, tmp_path: Path, recorded_input: bool
+) -> None:
+    path = tmp_path / "run.mcap"
+    camera = replace(CAMERA, recorded=recorded_input)
+    spec = replace(watch(), inputs=(camera,), trigger=On(camera))
+    with recording(state, path):
+        run_loop(TOY, spec, state, recorded=Config().model_dump_json())
+    topics = {entry.topic for entry in read_entries(path, ReadState())} if path.exists() else set()
+    assert (f"/edgeai/{NAME}" in topics) is recorded_input
 
 
 def test_a_changed_step_is_found_and_the_first_moment_named(recorded: Path) -> None:
