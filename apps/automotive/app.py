@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apps.automotive.braking.loop import braking_loop
 from apps.automotive.braking.options import BrakingOptions
 from apps.automotive.config import AutomotiveConfig
-from apps.automotive.perception.loop import SHIPPED, perception_loop
+from apps.automotive.perception.loop import FETCHED_CARD, SHIPPED, perception_loop, perception_sources
 from apps.automotive.perception.options import EvaluateOptions as PerceptionOptions
 from apps.automotive.perception.train_options import TrainOptions
 from apps.automotive.planning.loop import planning_loop
 from apps.automotive.planning.options import PlanningOptions
 from apps.automotive.simulation.loop import simulation_loop
 from edgeai_core.app import App, Panel, Progress, Task
+from edgeai_core.errors import ConfigError, InputError
 from edgeai_core.loop.spec import LoopSpec
+
+if TYPE_CHECKING:
+    from edgeai_core.recording.shown import Encoder
 
 _PAGE = Path(__file__).parent / "page"
 
@@ -29,6 +33,34 @@ def loops(config: AutomotiveConfig) -> Sequence[LoopSpec[Any]]:
         planning_loop(config),
         braking_loop(config),
     )
+
+
+def inputs(config: AutomotiveConfig, paths: Mapping[str, str]) -> AutomotiveConfig:
+    """Return the configuration with a KITTI drive (a folder) or a video in place of perception's simulated sensors.
+
+    Raises ConfigError for another loop, InputError for a path that holds no recording.
+    """
+    unknown = sorted(set(paths) - {"perception"})
+    if unknown:
+        raise ConfigError(
+            f"automotive has no recordings for {', '.join(unknown)}; it has them for perception"
+        )
+    if "perception" not in paths:
+        return config
+    path = Path(paths["perception"])
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    source = "kitti" if path.is_dir() else "video"
+    perception = config.perception.model_copy(update={"source": source, "path": path})
+    perception_sources(perception)
+    return config.model_copy(update={"perception": perception})
+
+
+def channels() -> Mapping[type[Any], Encoder]:
+    """Return how recorded messages look to people; its libraries are imported only now."""
+    from apps.automotive.recording import channels as encoders
+
+    return encoders()
 
 
 def evaluate_perception(options: PerceptionOptions, progress: Progress) -> object:
@@ -64,6 +96,7 @@ app = App(
     summary="A simulated car that sees, plans and brakes, each in a loop of its own",
     config=AutomotiveConfig,
     loops=loops,
+    inputs=inputs,
     tasks=(
         Task(
             "perception",
@@ -78,14 +111,15 @@ app = App(
             "braking", "tables of approaches, and hours of benign traffic", evaluate_braking, BrakingOptions
         ),
     ),
-    models=(SHIPPED.with_suffix(".card.toml"),),
+    models=(SHIPPED.with_suffix(".card.toml"), FETCHED_CARD),
+    channels=channels,
     panels=(
         Panel(
             "road",
             "Road",
             _PAGE / "road.js",
             (
-                "automotive.perception/birds_eye",
+                "automotive.perception/seen",
                 "automotive.perception/camera",
                 "automotive.planning/plan",
                 "automotive.braking/brake",

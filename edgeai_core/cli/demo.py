@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -161,21 +163,23 @@ def _watch(console: Any, state: State, process: subprocess.Popen[bytes], seconds
     from rich.console import Group
     from rich.live import Live
 
-    ends_at = None if seconds is None else time.monotonic() + seconds
+    ends_at = math.inf if seconds is None else time.monotonic() + seconds
+    stop = threading.Event()
+    # A flag, for an exception in the wrong place (a callback, a destructor) would be lost.
+    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
     events = _Events(state)
     live = Live(console=console, refresh_per_second=4) if console.is_terminal else nullcontext()
     try:
         with live:
-            while ends_at is None or time.monotonic() < ends_at:
+            while not stop.is_set() and time.monotonic() < ends_at:
                 _still_runs(state, process)
                 for event in events.new():
                     console.print(_words(event), highlight=False, markup=False, soft_wrap=True)
                 if isinstance(live, Live):
                     live.update(Group("", loops_table(loop_statistics(state)), *_standing(events.standing())))
-                time.sleep(_LOOK_EVERY_S)
-    except KeyboardInterrupt:
-        pass
+                stop.wait(_LOOK_EVERY_S)
     finally:
+        signal.signal(signal.SIGINT, before)
         events.close()
     return events.codes
 

@@ -72,7 +72,7 @@ class PlanningStep:
             planned = self._planner.plan(odometry.time_ns, odometry.data, snapshot[ROUTE].data, tracks, age_s)
         self._stopping.remember(planned.plan)
         found = conditions(planned.plan, planned.tier, vehicle=self._vehicle)
-        return Decision(planned.plan, found, {"plan": _live(planned.plan)})
+        return Decision(planned.plan, found, {"plan": _live(planned.plan, snapshot[ROUTE].data)})
 
     def fall_back(self, snapshot: Snapshot, fault: Fault) -> Decision[Plan]:
         """Stop on the path that was meant: without tracks, route or odometry there is nothing else to stand on."""
@@ -80,9 +80,14 @@ class PlanningStep:
         return Decision(plan, blind(fault.message, self._vehicle), {"plan": _live(plan)})
 
 
-def _live(plan: Plan) -> Mapping[str, object]:
+_SHOWN_POINTS = 120
+"""A route is drawn through so many points at most."""
+
+
+def _live(plan: Plan, route: Route | None = None) -> Mapping[str, object]:
     """Return what the page draws, in the odometry frame."""
-    return {
+    road = {} if route is None else {"route": _road(route)}
+    return road | {
         "x_m": [round(value, 2) for value in plan.x_m.tolist()],
         "y_m": [round(value, 2) for value in plan.y_m.tolist()],
         "speed_mps": [round(value, 2) for value in plan.speed_mps.tolist()],
@@ -92,4 +97,15 @@ def _live(plan: Plan) -> Mapping[str, object]:
         "safe_stop": plan.safe_stop,
         "steering_rad": round(plan.steering_rad, 4),
         "acceleration_mps2": round(plan.acceleration_mps2, 2),
+    }
+
+
+def _road(route: Route) -> Mapping[str, object]:
+    every = -(-len(route.x_m) // _SHOWN_POINTS)
+    return {
+        "x_m": [round(value, 1) for value in route.x_m[::every].tolist()],
+        "y_m": [round(value, 1) for value in route.y_m[::every].tolist()],
+        "lane_width_m": route.lane_width_m,
+        "lanes_left": route.lanes_left,
+        "lanes_right": route.lanes_right,
     }
