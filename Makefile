@@ -9,7 +9,7 @@ demo: $(READY) ## play the sample recordings through every app, with the page on
 	$(BIN)/edgeai demo
 
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(READY) ## lint, types, and who may import whom
 	$(BIN)/ruff check .
@@ -36,7 +36,7 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "EdgeAI needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[wfdb]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[wfdb,dicom]' --group dev
 	@touch $(READY)
 
 clean: ## forget the environment and the caches

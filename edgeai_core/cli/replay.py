@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def replay(
     app: Annotated[
-        str, typer.Argument(metavar="APP[.LOOP]", help="The app, or the loop that the recording feeds.")
+        str, typer.Argument(metavar="APP[.LOOP]", help="The loop that the recording feeds; of an app its first.")
     ],
     recording: Annotated[Path, typer.Argument(help="Anything that the app's sources read.")],
     config: ConfigOption = None,
@@ -46,9 +46,6 @@ def replay(
         _replay_run(app, recording, config, settings, as_json)
         return
     chosen = choose([app], config, settings)[0]
-    if len(chosen.loops) != 1:
-        names = ", ".join(f"{chosen.app.name}.{spec.name}" for spec in chosen.loops)
-        raise ConfigError(f"say which loop the recording feeds: {names}")
     steps = play(chosen.app, chosen.config, {chosen.loops[0].name: str(recording)})
     for line in _json_lines(steps) if as_json else map(printable, _text_lines(steps)):
         typer.echo(line)

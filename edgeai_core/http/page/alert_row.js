@@ -9,6 +9,8 @@ import { symbol, word } from "./priority.js";
 
 const SILENCE_S = 120; // what a site allows a high priority by default; IEC 60601-1-8: audio paused
 
+const LOOK_AGAIN_MS = 3000;
+
 export class AlertRow {
   /** @type {Alert} */
   #alert;
@@ -135,9 +137,10 @@ export class AlertRow {
 
   /** Link the recorded time around the alert, where the device has kept it: it comes some seconds after the alert. */
   async #showRecording() {
-    if (!(/** @type {HTMLDetailsElement} */ (this.#details).open)) return;
-    const answer = await fetch(`/v1/alerts/${this.#alert.id}`, { credentials: "same-origin" });
-    const href = answer.ok ? (await answer.json()).recording : null;
+    if (!(/** @type {HTMLDetailsElement} */ (this.#details).open) || !this.element.isConnected) return;
+    const answer = await fetch(`/v1/alerts/${this.#alert.id}`, { credentials: "same-origin" }).catch(() => null);
+    const href = answer?.ok ? (await answer.json()).recording : null;
+    if (!href) setTimeout(() => this.#showRecording(), LOOK_AGAIN_MS);
     this.#recording.replaceChildren(...(href ? [h("a", { href, download: `${this.#alert.id}.mcap` }, "Recording of the time around it (MCAP)")] : []));
   }
 
