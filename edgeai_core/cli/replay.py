@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 def replay(
     app: Annotated[
-        str, typer.Argument(metavar="APP[.LOOP]", help="The loop that the recording feeds; of an app its first.")
+        str,
+        typer.Argument(metavar="APP[.LOOP]", help="The loop that the recording feeds; of an app its first."),
     ],
     recording: Annotated[Path, typer.Argument(help="Anything that the app's sources read.")],
     config: ConfigOption = None,
