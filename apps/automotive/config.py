@@ -88,6 +88,9 @@ class SimulationConfig(BaseModel):
     repeat: bool = Field(
         default=True, description="at the end of a scenario begin the next one, with another seed"
     )
+    camera_hz: float = Field(
+        default=30.0, ge=1.0, le=50.0, description="pictures a second: each costs about 11 ms to render"
+    )
     with_brake: bool = Field(
         default=True, description="no: there is no braking loop, and nobody waits for one"
     )

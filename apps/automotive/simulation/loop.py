@@ -90,8 +90,8 @@ class SimulationStep:
             self._begin()
         self._take(snapshot)
         streams: dict[str, tuple[Reading[object], ...]] = {}
-        for _ in range(ticks):
-            for name, readings in self._tick(now_ns).items():
+        for left in range(ticks - 1, -1, -1):
+            for name, readings in self._tick(now_ns, behind=left > 0).items():
                 streams[name] = (*streams.get(name, ()), *readings)
         drive = self._drive(now_ns)
         hit = self._hit()
@@ -111,7 +111,10 @@ class SimulationStep:
         simulation = self._config.simulation
         self._world: World = World(named_scenario(simulation.scenario, self._seed), self._config.vehicle)
         self._sensors: Sensors = Sensors(
-            self._seed, read_failures(simulation.failures), only=simulation.only_sensors
+            self._seed,
+            read_failures(simulation.failures),
+            only=simulation.only_sensors,
+            camera_hz=simulation.camera_hz,
         )
         self._actuators: Actuators = Actuators(with_brake=simulation.with_brake)
         self._number = 0
@@ -127,7 +130,7 @@ class SimulationStep:
             self._brake_ns = brake.received_ns
             self._actuators.take_brake(self._world.time_s, brake.data)
 
-    def _tick(self, now_ns: int) -> dict[str, tuple[Reading[object], ...]]:
+    def _tick(self, now_ns: int, *, behind: bool) -> dict[str, tuple[Reading[object], ...]]:
         from apps.automotive.simulation.sensors import TICK_S
 
         world = self._world
@@ -140,7 +143,7 @@ class SimulationStep:
         else:
             world.time_s += TICK_S  # a crash ends the drive; the scenario runs out with everything standing
         arrived: dict[str, tuple[Reading[object], ...]] = self._sensors.tick(
-            self._number, world.scene(), now_ns
+            self._number, world.scene(), now_ns, behind=behind
         )
         if self._number % ROUTE_EVERY == 0:
             arrived["route"] = (Reading(self._route(), now_ns),)

@@ -27,19 +27,30 @@ LONGEST_SECTOR = 6000
 
 @dataclass(frozen=True)
 class Wire:
-    """One sensor: read every ``ticks`` of 10 ms, on its way for ``delay_s`` and up to ``jitter_s`` more."""
+    """One sensor: read every ``ticks`` of 10 ms, on its way for ``delay_s`` and up to ``jitter_s`` more.
+
+    ``costly``: where the simulation is behind, what is due is read once, when it has caught up.
+    """
 
     name: str
     read: Callable[[Scene], Any]
     ticks: float
     delay_s: float
     jitter_s: float
+    costly: bool = False
 
 
 class Sensors:
     """All sensors of the car: read in the order of time, and given out when their readings arrive."""
 
-    def __init__(self, seed: int, failures: Sequence[Failure] = (), *, only: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        seed: int,
+        failures: Sequence[Failure] = (),
+        *,
+        only: Sequence[str] = (),
+        camera_hz: float = 30.0,
+    ) -> None:
         rngs = dict(
             zip(
                 ("camera", "lidar", "radar", "odometry", "wires"),
@@ -51,8 +62,8 @@ class Sensors:
         wires = (
             Wire("odometry", self.odometry.read, 1, 0.002, 0.001),
             Wire("radar", Radar(rngs["radar"]).scan, 5, 0.03, 0.01),
-            Wire("lidar", Lidar(rngs["lidar"]).scan, 10, 0.03, 0.01),
-            Wire("camera", Camera(rngs["camera"]).render, 100 / 30, 0.02, 0.005),
+            Wire("lidar", Lidar(rngs["lidar"]).scan, 10, 0.03, 0.01, costly=True),
+            Wire("camera", Camera(rngs["camera"]).render, 100 / camera_hz, 0.02, 0.005, costly=True),
         )
         self._wires = tuple(
             wire for wire in wires if not only or wire.name in only or wire.name == "odometry"
@@ -64,11 +75,20 @@ class Sensors:
             for wire in self._wires
         }
         self._sequence = dict.fromkeys(self._channels, 0)
+        self._postponed: set[str] = set()
 
-    def tick(self, number: int, scene: Scene, now_ns: int) -> dict[str, tuple[Reading[Any], ...]]:
-        """Read the sensors that are due at tick ``number``; return what arrives, stamped against ``now_ns``."""
+    def tick(
+        self, number: int, scene: Scene, now_ns: int, *, behind: bool = False
+    ) -> dict[str, tuple[Reading[Any], ...]]:
+        """Read the sensors that are due at tick ``number``; return what arrives, stamped against ``now_ns``.
+
+        ``behind``: another tick follows at once, and what is costly waits for the last of them.
+        """
         for wire in self._wires:
             if int(number / wire.ticks) != int((number - 1) / wire.ticks) or number == 0:
+                self._postponed.add(wire.name)
+            if wire.name in self._postponed and not (behind and wire.costly):
+                self._postponed.discard(wire.name)
                 self._channels[wire.name].push(scene.time_s, wire.read(scene))
         arrived: dict[str, tuple[Reading[Any], ...]] = {}
         for name, channel in self._channels.items():
