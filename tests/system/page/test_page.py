@@ -190,10 +190,10 @@ def test_an_alert_that_is_over_leaves_the_open_list_and_stays_readable(ward: Dev
 def test_the_recording_of_the_time_around_an_alert_is_linked_from_its_evidence(
     ward: Device, screen: Any
 ) -> None:
-    ward.find({**VF, "subject": "bed-4"})
-    row = ROW.format("bed-4")
+    ward.find({**VF, "subject": "bed-20"})
+    row = ROW.format("bed-20")
     screen.until(row)
-    alert = ward.alert("bed-4")
+    alert = ward.alert("bed-20")
     (ward.state.evidence / f"{alert.id}.mcap").write_bytes(b"\x89MCAP0")
     screen.evaluate(f"{row}.querySelector('details').open = true")
     screen.until(
