@@ -1,6 +1,6 @@
 """How much memory an app's processes take while it runs.
 
-``python -m benchmarks.memory [APP] [--seconds 20] [--json]``. Starts ``edgeai run APP --serve`` on its simulation,
+``python -m benchmarks.memory [APP[.LOOP]] [--seconds 20] [--json]``. Starts ``edgeai run APP --serve`` on its simulation,
 lets it warm up, and prints the proportional set size of every process (shared pages are divided among those who
 share them), the serving process apart. Linux only.
 """
@@ -67,11 +67,13 @@ def descendants(pid: int) -> list[int]:
 
 
 def name_of(pid: int) -> str:
-    """Return what a process of a run is: the loop, ``serve``, or the command that supervises."""
+    """Return what a process of a run is: the loop, the recorder, ``serve``, or the command that supervises."""
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     if "edgeai_core.process.child" in words:
         at = words.index("edgeai_core.process.child")
         return ".".join(words[at + 1 : at + 3])
+    if "edgeai_core.process.recorder" in words:
+        return "recorder"
     return "serve" if "serve" in words else "supervisor"
 
 
