@@ -1,8 +1,8 @@
 """How much memory an app's processes take while it runs.
 
-``python -m benchmarks.memory [APP[.LOOP]] [--seconds 20] [--json]``. Starts ``edgeai run APP --serve`` on its simulation,
-lets it warm up, and prints the proportional set size of every process (shared pages are divided among those who
-share them), the serving process apart. Linux only.
+``python -m benchmarks.memory [APP[.LOOP]] [--seconds 20] [--json]``. Starts ``edgeai run APP --serve`` on its
+simulation, lets it warm up, and prints the proportional set size of every process (shared pages are divided among those
+who share them), the serving process apart. Linux only.
 """
 
 from __future__ import annotations
