@@ -1,5 +1,6 @@
 /** The road panel: the scene from above, the camera with its boxes, the plan and the brake. */
 
+import { h as make, loadStyle, setText as text } from "/dom.js";
 import { BirdsEye, KINDS } from "./birds_eye.js";
 
 const SEEN = "automotive.perception/seen";
@@ -19,7 +20,7 @@ const SPOKEN_MS = 5000; // how often, at most, the view's text alternative chang
  * @param {{subscribe: (topic: string, callback: (data: any) => void) => () => void, fetch: (path: string) => Promise<Response>}} api
  */
 export async function mount(element, api) {
-  await style(new URL("road.css", import.meta.url).href);
+  await loadStyle(new URL("road.css", import.meta.url).href);
   const view = build(element);
   const above = new BirdsEye(view.canvas);
   /** @type {{seen: Seen | null, plan: Plan | null, brake: Brake | null}} */
@@ -161,34 +162,4 @@ function sensors(seen) {
   return Object.entries(seen.sensors)
     .map(([name, troubles]) => `${name} ${troubles.length > 0 ? troubles.join(" and ") : seen.sensors_lost.includes(name) ? "contradicted" : "well"}`)
     .join(", ");
-}
-
-/** @param {string} href @returns {Promise<void>} when the sheet holds, for the view takes its colours from it */
-function style(href) {
-  if ([...document.styleSheets].some((sheet) => sheet.href === href)) return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const link = make("link", { rel: "stylesheet", href });
-    link.addEventListener("load", () => resolve());
-    link.addEventListener("error", () => reject(new Error("road.css does not load")));
-    document.head.append(link);
-  });
-}
-
-/**
- * @template {keyof HTMLElementTagNameMap} T
- * @param {T} tag
- * @param {Record<string, string>} attributes
- * @param {...(Node | string)} children
- * @returns {HTMLElementTagNameMap[T]}
- */
-function make(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-/** @param {Element} element @param {string} value */
-function text(element, value) {
-  if (element.textContent !== value) element.textContent = value;
 }

@@ -1,5 +1,6 @@
 /** The ECG panel: the strip on its paper, the heart rate large, and what the loop makes of them. */
 
+import { h as make, loadStyle, setText as text } from "/dom.js";
 import { Sweep } from "./sweep.js";
 
 const TOPIC = "healthcare.ecg/ecg";
@@ -15,7 +16,7 @@ const GAINS = [5, 10, 20];
  * @param {{subscribe: (topic: string, callback: (data: any) => void) => () => void}} api
  */
 export async function mount(element, api) {
-  await style(new URL("ecg.css", import.meta.url).href);
+  await loadStyle(new URL("ecg.css", import.meta.url).href);
   const view = build(element);
   const sweep = new Sweep(view.canvas);
   const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -139,36 +140,6 @@ function build(element) {
       beat(null);
     },
   };
-}
-
-/** @param {string} href @returns {Promise<void>} when the sheet holds, for the strip takes its colours from it */
-function style(href) {
-  if ([...document.styleSheets].some((sheet) => sheet.href === href)) return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const link = make("link", { rel: "stylesheet", href });
-    link.addEventListener("load", () => resolve());
-    link.addEventListener("error", () => reject(new Error("ecg.css does not load")));
-    document.head.append(link);
-  });
-}
-
-/**
- * @template {keyof HTMLElementTagNameMap} T
- * @param {T} tag
- * @param {Record<string, string>} attributes
- * @param {...(Node | string)} children
- * @returns {HTMLElementTagNameMap[T]}
- */
-function make(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-/** @param {Element} element @param {string} value */
-function text(element, value) {
-  if (element.textContent !== value) element.textContent = value;
 }
 
 /** @param {number} share */

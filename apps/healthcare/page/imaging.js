@@ -1,5 +1,7 @@
 /** The imaging worklist: the most urgent study first, with its picture and the map of what speaks for the finding. */
 
+import { h as make, loadStyle, setText as text } from "/dom.js";
+
 const TOPIC = "healthcare.imaging/study";
 const ADDRESS = "/v1/healthcare/studies";
 const SHOWN = 24;
@@ -15,7 +17,7 @@ const WORDS = { FINDING: "Finding", NO_FINDING: "Nothing found", CANNOT_TELL: "C
 
 /** @param {HTMLElement} element @param {Api} api */
 export async function mount(element, api) {
-  await style(new URL("imaging.css", import.meta.url).href);
+  await loadStyle(new URL("imaging.css", import.meta.url).href);
   const list = make("ol", { class: "studies", role: "list", "aria-label": "Worklist, the most urgent first" });
   const none = make("p", { class: "studies-none", role: "status" }, "No study has come yet.");
   const foot = make("p", { class: "studies-foot" }, "Select a picture to see what speaks for the finding. Not a medical device: a qualified person reads every study.");
@@ -120,36 +122,6 @@ function picture(study, address, api) {
 function forget(row) {
   for (const image of row.querySelectorAll("img")) URL.revokeObjectURL(image.src);
   row.remove();
-}
-
-/** @param {string} href @returns {Promise<void>} */
-function style(href) {
-  if ([...document.styleSheets].some((sheet) => sheet.href === href)) return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const link = make("link", { rel: "stylesheet", href });
-    link.addEventListener("load", () => resolve());
-    link.addEventListener("error", () => reject(new Error("imaging.css does not load")));
-    document.head.append(link);
-  });
-}
-
-/**
- * @template {keyof HTMLElementTagNameMap} T
- * @param {T} tag
- * @param {Record<string, string>} attributes
- * @param {...(Node | string)} children
- * @returns {HTMLElementTagNameMap[T]}
- */
-function make(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children.filter((child) => child !== "").map((child) => (typeof child === "string" && tag === "p" && children.length > 1 ? Object.assign(document.createElement("span"), { textContent: child }) : child)));
-  return element;
-}
-
-/** @param {Element} element @param {string} value */
-function text(element, value) {
-  if (element.textContent !== value) element.textContent = value;
 }
 
 /** @param {number} share */

@@ -1,5 +1,7 @@
 /** The vital signs panel: every sign large, where it is going, how old it is, and the NEWS2 score they make. */
 
+import { h as make, loadStyle, setText as text } from "/dom.js";
+
 const TOPIC = "healthcare.vitals/vitals";
 const SILENT_MS = 5000;
 const KEPT_MS = 15 * 60 * 1000;
@@ -28,7 +30,7 @@ const TILES = [
  * @param {{subscribe: (topic: string, callback: (data: any) => void) => () => void}} api
  */
 export async function mount(element, api) {
-  await style(new URL("vitals.css", import.meta.url).href);
+  await loadStyle(new URL("vitals.css", import.meta.url).href);
   const view = build(element);
   /** @type {Map<string, {at_ms: number, value: number}[]>} */
   const past = new Map();
@@ -184,34 +186,4 @@ function drawn(points) {
       return `${at === 0 ? "M" : "L"}${x.toFixed(1)} ${(12 - (10 * (value - middle)) / half).toFixed(1)}`;
     })
     .join("");
-}
-
-/** @param {string} href @returns {Promise<void>} */
-function style(href) {
-  if ([...document.styleSheets].some((sheet) => sheet.href === href)) return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const link = make("link", { rel: "stylesheet", href });
-    link.addEventListener("load", () => resolve());
-    link.addEventListener("error", () => reject(new Error("vitals.css does not load")));
-    document.head.append(link);
-  });
-}
-
-/**
- * @template {keyof HTMLElementTagNameMap} T
- * @param {T} tag
- * @param {Record<string, string>} attributes
- * @param {...(Node | string)} children
- * @returns {HTMLElementTagNameMap[T]}
- */
-function make(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-/** @param {Element} element @param {string} value */
-function text(element, value) {
-  if (element.textContent !== value) element.textContent = value;
 }

@@ -1,5 +1,7 @@
 /** The line panel: the last part with its heat map, the parts before it, and how the line does. */
 
+import { h as make, loadStyle, setText as text } from "/dom.js";
+
 const TOPIC = "manufacturing.inspection/part";
 const KEPT = 12;
 const SILENT_MS = 10000;
@@ -13,7 +15,7 @@ const SILENT_MS = 10000;
  * @param {{subscribe: (topic: string, callback: (data: any) => void) => () => void}} api
  */
 export async function mount(element, api) {
-  await style(new URL("line.css", import.meta.url).href);
+  await loadStyle(new URL("line.css", import.meta.url).href);
   const view = build(element);
   let heard_ms = performance.now();
   const unsubscribe = api.subscribe(TOPIC, (/** @type {Part} */ part) => {
@@ -123,36 +125,6 @@ function spoken(verdict) {
 function fill(list, told) {
   if (list.childElementCount !== told.length * 2) list.replaceChildren(...told.flatMap(([term]) => [make("dt", {}, term), make("dd", {})]));
   list.querySelectorAll("dd").forEach((fact, at) => text(fact, told[at][1]));
-}
-
-/** @param {string} href @returns {Promise<void>} */
-function style(href) {
-  if ([...document.styleSheets].some((sheet) => sheet.href === href)) return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const link = make("link", { rel: "stylesheet", href });
-    link.addEventListener("load", () => resolve());
-    link.addEventListener("error", () => reject(new Error("line.css does not load")));
-    document.head.append(link);
-  });
-}
-
-/**
- * @template {keyof HTMLElementTagNameMap} T
- * @param {T} tag
- * @param {Record<string, string>} attributes
- * @param {...(Node | string)} children
- * @returns {HTMLElementTagNameMap[T]}
- */
-function make(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-/** @param {Element} element @param {string} value */
-function text(element, value) {
-  if (element.textContent !== value) element.textContent = value;
 }
 
 /** @param {number | null} share */

@@ -1,5 +1,7 @@
 /** The machine panel: its health, how long it will last, and the spectra that say why. */
 
+import { h as make, loadStyle, setText as text } from "/dom.js";
+
 const TOPIC = "manufacturing.maintenance/machine";
 const SILENT_MS = 5000;
 const UNKNOWN = "–";
@@ -29,7 +31,7 @@ const SLOW = [
  * @param {{subscribe: (topic: string, callback: (data: any) => void) => () => void}} api
  */
 export async function mount(element, api) {
-  await style(new URL("machine.css", import.meta.url).href);
+  await loadStyle(new URL("machine.css", import.meta.url).href);
   const view = build(element);
   /** @type {{health: number | null, at: number}[]} */
   const past = [];
@@ -298,36 +300,6 @@ class Pen {
     context.rect(box.left, box.top - 2, box.right - box.left, box.bottom - box.top + 4);
     context.clip();
   }
-}
-
-/** @param {string} href @returns {Promise<void>} when the sheet holds, for the charts take their colours from it */
-function style(href) {
-  if ([...document.styleSheets].some((sheet) => sheet.href === href)) return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const link = make("link", { rel: "stylesheet", href });
-    link.addEventListener("load", () => resolve());
-    link.addEventListener("error", () => reject(new Error("machine.css does not load")));
-    document.head.append(link);
-  });
-}
-
-/**
- * @template {keyof HTMLElementTagNameMap} T
- * @param {T} tag
- * @param {Record<string, string>} attributes
- * @param {...(Node | string)} children
- * @returns {HTMLElementTagNameMap[T]}
- */
-function make(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-/** @param {Element} element @param {string} value */
-function text(element, value) {
-  if (element.textContent !== value) element.textContent = value;
 }
 
 /** Three digits that count. @param {number} value */

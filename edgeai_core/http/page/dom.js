@@ -40,3 +40,18 @@ export function byId(id) {
   if (element === null) throw new Error(`index.html has no element with the id ${id}`);
   return element;
 }
+
+/**
+ * Add a style sheet, once.
+ * @param {string} href
+ * @returns {Promise<void>} when the sheet holds, for what is drawn takes its colours from it
+ */
+export function loadStyle(href) {
+  if ([...document.styleSheets].some((sheet) => sheet.href === href)) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const link = h("link", { rel: "stylesheet", href });
+    link.addEventListener("load", () => resolve());
+    link.addEventListener("error", () => reject(new Error(`${href} does not load`)));
+    document.head.append(link);
+  });
+}

@@ -104,6 +104,8 @@ class Handler(BaseHTTPRequestHandler):
                 (FOLDER / name).read_bytes(),
                 "text/css" if name.endswith("css") else "text/javascript",
             )
+        elif name == "dom.js":
+            body, kind = STYLE.with_name(name).read_bytes(), "text/javascript"
         else:
             body, kind = b"", "text/plain"
         self.send_response(200)
