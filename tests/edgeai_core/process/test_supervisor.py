@@ -166,16 +166,19 @@ def test_a_loop_that_makes_progress_is_left_alone(counter: Path) -> None:
 
 
 def test_stopping_asks_first_and_the_services_go_last(tmp_path: Path) -> None:
+    # Waits for the signal itself: one that comes just before a sleep begins would not end that sleep.
     polite = (
-        "import signal, sys, time\n"
-        "def bye(*_):\n open(sys.argv[1], 'a').write(sys.argv[2] + ' '); sys.exit(0)\n"
-        "signal.signal(signal.SIGTERM, bye)\nopen(sys.argv[1] + sys.argv[2], 'w')\n"
-        "while True: time.sleep(60)"
+        "import signal, sys\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+        "open(sys.argv[1] + sys.argv[2], 'w')\n"
+        "signal.sigwait([signal.SIGTERM])\n"
+        "open(sys.argv[1], 'a').write(sys.argv[2] + ' ')"
     )
     order = tmp_path / "order"
     run = Watched(
         ChildSpec("serve", python(polite, str(order), "serve"), service=True),
         ChildSpec("loop", python(polite, str(order), "loop")),
+        stop_within_s=DEADLINE_S,
     )
     until(lambda: (tmp_path / "orderserve").exists() and (tmp_path / "orderloop").exists())
     assert run.stop() == 0
