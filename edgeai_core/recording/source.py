@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgeai_core.clock import Clock
-from edgeai_core.errors import EndOfStream, InputError, SensorError
+from edgeai_core.errors import ConfigError, EndOfStream, InputError, SensorError
+from edgeai_core.loop.spec import LoopSpec, Parts
 from edgeai_core.recording.file import EXACT_TOPIC, read_entries
 from edgeai_core.recording.record import Arrived, Began, Decided, Ended, Missing, Record, build, from_bytes
 from edgeai_core.sample import Reading
+
+
+def from_recording(spec: LoopSpec[Any], app: str, path: Path) -> LoopSpec[Any]:
+    """Return the loop with every input that the recording holds played from it, other loops' outputs included.
+
+    What the recording lacks comes from where it always does. Raises InputError where the file holds nothing of this
+    loop, ConfigError for a durable input: what must not be lost is not played from a copy.
+    """
+    name = f"{app}.{spec.name}"
+    durable = [each.source for each in spec.inputs if each.history == "one"]
+    if durable:
+        raise ConfigError(f"loop {name}: input {durable[0]!r} is durable and cannot be played from {path}")
+    held = _inputs_held(path, name)
+    played = [each.source for each in spec.inputs if each.source in held]
+    if not played:
+        wanted = ", ".join(each.source for each in spec.inputs)
+        raise InputError(f"{path}: holds no input of loop {name} ({wanted})")
+
+    def build() -> Parts[Any]:
+        parts = spec.build()
+        own = tuple(source for source in parts.sources if source.name not in played)
+        return replace(parts, sources=(*own, *(RecordedSource(path, name, source) for source in played)))
+
+    return replace(spec, build=build)
 
 
 class RecordedSource:
@@ -86,3 +112,10 @@ class RecordedSource:
     def _read(self) -> Iterator[Record]:
         topic = EXACT_TOPIC + self._loop
         return (from_bytes(entry.data) for entry in read_entries(self._path) if entry.topic == topic)
+
+
+def _inputs_held(path: Path, loop: str) -> set[str]:
+    """Return the inputs of a loop of which the file holds an arrival."""
+    topic = EXACT_TOPIC + loop
+    records = (from_bytes(entry.data) for entry in read_entries(path) if entry.topic == topic)
+    return {record.source for record in records if isinstance(record, Arrived)}
