@@ -17,8 +17,9 @@ from edgeai_core.loop.spec import Degradation, Every, Input, LoopSpec, Parts
 
 if TYPE_CHECKING:
     from apps.healthcare.ecg.analysis import EcgAnalyzer, Strip
-    from apps.healthcare.ecg.sources import EcgChunk, EcgSource
+    from apps.healthcare.ecg.sources import EcgChunk
     from apps.healthcare.vitals.decide import VitalsOutput
+    from edgeai_core.sensors.player import Player
 
 RATE_HZ = 10.0
 DEADLINE_S = 0.1
@@ -67,14 +68,14 @@ def _build(config: EcgConfig) -> Parts[EcgOutput]:
     return Parts((ecg_source(config),), step, step.fall_back)
 
 
-def ecg_source(config: EcgConfig) -> EcgSource:
+def ecg_source(config: EcgConfig) -> Player[EcgChunk]:
     """Return the source that the configuration names. Raises InputError for a path that holds no recording."""
-    from apps.healthcare.ecg.sources import EcgSource, open_simulation, recordings_at
+    from apps.healthcare.ecg.sources import ecg_player, open_simulation, recordings_at
 
     if config.recording is not None:
-        return EcgSource(recordings_at(config.recording, leads=config.leads), repeat=config.repeat)
+        return ecg_player(recordings_at(config.recording, leads=config.leads), repeat=config.repeat)
     simulation = config.simulation
-    return EcgSource(
+    return ecg_player(
         (
             lambda: open_simulation(
                 SCENARIOS[simulation.scenario],
