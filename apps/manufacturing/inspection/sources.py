@@ -1,11 +1,19 @@
-"""Where pictures of parts come from: a folder, a camera, a camera's program, or the simulated line."""
+"""Where pictures of parts come from: a folder, a recorded run, a camera, a camera's program, or the simulated line."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from apps.manufacturing.config import InspectionConfig
 from edgeai_core.loop.spec import Source
+
+if TYPE_CHECKING:
+    from edgeai_core.recording.source import RecordedSource
+    from edgeai_core.sensors.folder import FolderSource
+
+LOOP = "manufacturing.inspection"
+"""Whose input a recorded run is."""
 
 CAMERA = "camera"
 """The name of the source, whatever it is."""
@@ -16,10 +24,38 @@ def picture_source(config: InspectionConfig) -> Source[Any]:
 
     Nothing is opened. Raises ConfigError for a simulated line that does not exist.
     """
-    if config.recording is not None:
-        from edgeai_core.sensors.folder import FolderSource
+    if config.trigger != "message":
+        return _every_frame(config)
+    from apps.manufacturing.inspection.trigger import TriggeredSource
+    from edgeai_core.state import find_state
 
-        return FolderSource(CAMERA, config.recording, config.parts_per_s, repeat=config.repeat)
+    return TriggeredSource(_every_frame(config), find_state().run, patience_s=config.camera.frame_timeout_s)
+
+
+def check_recording(path: Path) -> None:
+    """Raise InputError for a path that holds no pictures."""
+    _recording(path, 1.0, repeat=False).check()
+
+
+def simulated(config: InspectionConfig) -> bool:
+    """Say whether nothing of what comes is real."""
+    return config.recording is None and not config.camera.command and not config.camera.device
+
+
+def _recording(path: Path, rate_hz: float, *, repeat: bool) -> FolderSource | RecordedSource:
+    """Return the pictures of a folder or zip file, or those that a recorded run of the loop received."""
+    if path.suffix.lower() == ".mcap":
+        from edgeai_core.recording.source import RecordedSource
+
+        return RecordedSource(path, LOOP, CAMERA)
+    from edgeai_core.sensors.folder import FolderSource
+
+    return FolderSource(CAMERA, path, rate_hz, repeat=repeat)
+
+
+def _every_frame(config: InspectionConfig) -> Source[Any]:
+    if config.recording is not None:
+        return _recording(config.recording, config.parts_per_s, repeat=config.repeat)
     camera = config.camera
     if camera.command:
         from edgeai_core.sensors.camera import CommandSource
@@ -34,8 +70,3 @@ def picture_source(config: InspectionConfig) -> Source[Any]:
     from apps.manufacturing.simulation.line import LineSource
 
     return LineSource(CAMERA, config.simulation.scenario, config.parts_per_s, config.simulation.seed)
-
-
-def simulated(config: InspectionConfig) -> bool:
-    """Say whether nothing of what comes is real."""
-    return config.recording is None and not config.camera.command and not config.camera.device

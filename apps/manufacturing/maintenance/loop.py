@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from apps.manufacturing.maintenance.analysis import MachineAnalyzer, Models
     from apps.manufacturing.maintenance.recording import MachineChunk
     from apps.manufacturing.maintenance.sources import MachineSource
+    from edgeai_core.recording.source import RecordedSource
 
 RATE_HZ = 1.0
 DEADLINE_S = 0.5
@@ -46,10 +47,14 @@ def maintenance_loop(config: MaintenanceConfig) -> LoopSpec[MaintenanceOutput]:
     )
 
 
-def machine_source(config: MaintenanceConfig) -> MachineSource:
+def machine_source(config: MaintenanceConfig) -> MachineSource | RecordedSource:
     """Return the source that the configuration names. Raises InputError for a path that holds no recording."""
     from apps.manufacturing.maintenance.sources import MachineSource, open_simulation, recordings_at
 
+    if config.recording is not None and config.recording.suffix.lower() == ".mcap":
+        from edgeai_core.recording.source import RecordedSource
+
+        return RecordedSource(config.recording, "manufacturing.maintenance", MACHINE.source)
     if config.recording is not None:
         return MachineSource(recordings_at(config.recording, config.columns), repeat=config.repeat)
     made = config.simulation
