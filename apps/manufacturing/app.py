@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from apps.manufacturing.config import ManufacturingConfig
-from apps.manufacturing.inspection.loop import check_recording, inspection_loop
+from apps.manufacturing.inspection.loop import inspection_loop
 from apps.manufacturing.inspection.options import EvaluateOptions, TrainOptions
+from apps.manufacturing.inspection.sources import check_recording
 from apps.manufacturing.maintenance.loop import MODELS as _MACHINE_MODELS
 from apps.manufacturing.maintenance.loop import machine_source, maintenance_loop
 from apps.manufacturing.maintenance.options import EvaluateOptions as EvaluateMachineOptions
@@ -48,6 +49,13 @@ def inputs(config: ManufacturingConfig, paths: Mapping[str, str]) -> Manufacturi
         machine_source(machine).check()
         update["maintenance"] = machine
     return config.model_copy(update=update) if update else config
+
+
+def router(config: ManufacturingConfig) -> object:
+    """Return the app's own routes; FastAPI is imported only now."""
+    from apps.manufacturing.inspection.routes import parts_router
+
+    return parts_router()
 
 
 def evaluate_inspection(options: EvaluateOptions, progress: Progress) -> object:
@@ -102,6 +110,7 @@ app = App(
             TrainMachineOptions,
         ),
     ),
+    router=router,
     panels=(
         Panel("line", "Line", _PAGE / "line.js", ("manufacturing.inspection/part",)),
         Panel("machine", "Machine", _PAGE / "machine.js", ("manufacturing.maintenance/machine",)),

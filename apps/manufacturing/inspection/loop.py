@@ -57,13 +57,6 @@ def picture_input(config: InspectionConfig) -> Input[Picture]:
     return Input("camera", history="new", depth=DEPTH, max_age_s=config.silent_after_s)
 
 
-def check_recording(path: Path) -> None:
-    """Raise InputError for a path that holds no pictures."""
-    from edgeai_core.sensors.folder import FolderSource
-
-    FolderSource("camera", path, 1.0).check()
-
-
 def _build(config: InspectionConfig, pictures: Input[Picture]) -> Parts[InspectionOutput]:
     """Open source and model. Imports here, so that a specification costs no numpy."""
     from apps.manufacturing.inspection.inspector import open_inspector
