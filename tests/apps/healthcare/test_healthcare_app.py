@@ -9,11 +9,14 @@ import pytest
 from pydantic import ValidationError
 
 from apps.healthcare.app import app
-from apps.healthcare.config import HealthcareConfig
+from apps.healthcare.config import EcgConfig, HealthcareConfig, VitalsConfig
 from apps.healthcare.ecg.csvfile import write_csv
 from apps.healthcare.ecg.decide import Code
+from apps.healthcare.ecg.loop import ecg_source
 from apps.healthcare.simulation.samples import write_samples
+from apps.healthcare.vitals.loop import vitals_source
 from edgeai_core.errors import ConfigError, InputError
+from edgeai_core.recording.source import RecordedSource
 
 ROOT = Path(__file__).parents[3]
 
@@ -68,11 +71,12 @@ def test_limits_can_be_set() -> None:
 
 
 def test_the_sample_recordings_are_what_the_simulation_makes(tmp_path: Path) -> None:
-    stored = ROOT / "data_samples" / "healthcare" / "ecg"
+    stored = ROOT / "data_samples" / "healthcare"
     for made in write_samples(tmp_path):
-        for suffix in (".csv", ".truth.json"):
-            name = made.with_suffix(suffix).name
-            assert (stored / name).read_text() == (tmp_path / name).read_text(), name
+        for path in (made, made.with_suffix(".truth.json")):
+            if path.exists():
+                name = path.relative_to(tmp_path)
+                assert (stored / name).read_text() == path.read_text(), name
         assert made.stat().st_size < 400_000
 
 
@@ -81,3 +85,12 @@ def test_panels_and_models_that_the_app_names_are_there() -> None:
         assert panel.module.is_file()
     for card in app.models:
         assert card.is_file()
+
+
+def test_a_recorded_run_plays_as_the_source_of_either_loop(tmp_path: Path) -> None:
+    night = tmp_path / "night.mcap"
+    sources = (ecg_source(EcgConfig(recording=night)), vitals_source(VitalsConfig(recording=night)))
+    for source in sources:
+        assert isinstance(source, RecordedSource)
+        with pytest.raises(InputError, match=r"night\.mcap"):
+            source.check()
