@@ -15,11 +15,15 @@ from torch import nn
 
 from apps.healthcare.imaging.network import TriageNetwork
 
-STAGES = (8, 11, 15)
-"""After these blocks means and deviations over all places are taken."""
+_CHANNELS = {5: 40, 8: 80, 11: 112, 15: 192}
+"""Channels of what comes out of each block that may be a stage."""
 
-FEATURES = 2 * (80 + 112 + 192)
 _PLACES = 7
+
+
+def width_of(stages: Sequence[int]) -> int:
+    """Return how many features some stages give: means and deviations over all places."""
+    return 2 * sum(_CHANNELS[stage] for stage in stages)
 
 
 class KernelNetwork(nn.Module):
@@ -36,27 +40,29 @@ class KernelNetwork(nn.Module):
     centre: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, base: TriageNetwork, vectors: int, classes: int) -> None:
+    def __init__(self, base: TriageNetwork, stages: Sequence[int], vectors: int, classes: int) -> None:
         super().__init__()
         self.base = base
-        self.width = 1.0 / FEATURES
+        self.stages = tuple(stages)
+        width = width_of(stages)
+        self.gamma = 1.0 / width
         for name, shape in {
-            "vectors": (vectors, FEATURES),
+            "vectors": (vectors, width),
             "weights": (vectors, classes),
             "bias": (classes,),
-            "centre": (FEATURES,),
-            "scale": (FEATURES,),
+            "centre": (width,),
+            "scale": (width,),
         }.items():
             self.register_buffer(name, torch.zeros(shape))
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (logits, evidence)."""
-        stages = seen(self.base, image)
+        stages = seen(self.base, image, self.stages)
         found = (pooled(stages) - self.centre) / self.scale
         near = self._near(found)
         # d logit / d found, for every class: (n, classes, features)
         pull = near[:, None, :] * self.weights.T[None]
-        slope = 2.0 * self.width * (pull @ self.vectors - pull.sum(dim=2, keepdim=True) * found[:, None, :])
+        slope = 2.0 * self.gamma * (pull @ self.vectors - pull.sum(dim=2, keepdim=True) * found[:, None, :])
         return near @ self.weights + self.bias, self._evidence(slope / self.scale, stages)
 
     def judge(self, features: torch.Tensor) -> torch.Tensor:
@@ -70,7 +76,7 @@ class KernelNetwork(nn.Module):
             - 2.0 * found @ self.vectors.T
             + self.vectors.square().sum(dim=1)[None]
         )
-        return torch.exp(-self.width * apart)
+        return torch.exp(-self.gamma * apart)
 
     def _evidence(self, slope: torch.Tensor, stages: Sequence[torch.Tensor]) -> torch.Tensor:
         parts = []
@@ -88,23 +94,24 @@ class KernelNetwork(nn.Module):
 class PooledFeatures(nn.Module):
     """The features alone, to be run as ONNX over many pictures."""
 
-    def __init__(self, base: TriageNetwork) -> None:
+    def __init__(self, base: TriageNetwork, stages: Sequence[int]) -> None:
         super().__init__()
         self.base = base
+        self.stages = tuple(stages)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return (n, features)."""
-        return pooled(seen(self.base, image))
+        return pooled(seen(self.base, image, self.stages))
 
 
-def seen(base: TriageNetwork, image: torch.Tensor) -> list[torch.Tensor]:
+def seen(base: TriageNetwork, image: torch.Tensor, stages: Sequence[int]) -> list[torch.Tensor]:
     """Return what comes out of each of the stages' blocks."""
-    value, stages = base.until(image, 0), []
-    for number, block in enumerate(base.blocks[: STAGES[-1]], 1):
+    value, found = base.until(image, 0), []
+    for number, block in enumerate(base.blocks[: stages[-1]], 1):
         value = block(value)
-        if number in STAGES:
-            stages.append(value)
-    return stages
+        if number in stages:
+            found.append(value)
+    return found
 
 
 def pooled(stages: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -117,8 +124,9 @@ def pooled(stages: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def fit_machines(
-    base: TriageNetwork, features: NDArray[np.float32], labels: NDArray[np.int64], classes: int, cost: float
-) -> KernelNetwork:
+    base: TriageNetwork, stages: Sequence[int], features: NDArray[np.float32], labels: NDArray[np.int64],
+    classes: int, cost: float,
+) -> KernelNetwork:  # fmt: skip
     """Return a network whose machines are fitted to (n, features), one a class against the rest."""
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
@@ -128,12 +136,12 @@ def fit_machines(
     weights = np.zeros((len(scaled), classes))
     bias = np.zeros(classes)
     for number in range(classes):
-        machine = SVC(C=cost, gamma=1.0 / FEATURES, class_weight="balanced")
+        machine = SVC(C=cost, gamma=1.0 / features.shape[1], class_weight="balanced")
         machine.fit(scaled, (labels == number).astype(int))
         weights[machine.support_, number] = machine.dual_coef_[0]
         bias[number] = machine.intercept_[0]
     used = np.flatnonzero(np.abs(weights).sum(axis=1))
-    network = KernelNetwork(base, len(used), classes)
+    network = KernelNetwork(base, stages, len(used), classes)
     for buffer, values in (
         (network.vectors, scaled[used]),
         (network.weights, weights[used]),

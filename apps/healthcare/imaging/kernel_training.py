@@ -5,6 +5,7 @@ The same three steps as ``training``: features, teach, predict. Needs torch (ext
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from apps.healthcare.imaging.datasets import CLASSES, Dataset
-from apps.healthcare.imaging.kernel_network import FEATURES, KernelNetwork, PooledFeatures, fit_machines
+from apps.healthcare.imaging.kernel_network import KernelNetwork, PooledFeatures, fit_machines, width_of
 from apps.healthcare.imaging.network import TriageNetwork, load_imagenet
 from apps.healthcare.imaging.training import PLAIN, Recipe, as_function, fingerprint, squares
 from edgeai_core.app import Progress
+
+STAGES: Mapping[str, tuple[int, ...]] = {"xray": (8, 11, 15), "ct": (5, 8, 11), "mri": (11, 15)}
+"""By modality, the blocks whose outputs are pooled; chosen by cross-validation; neighbours give much the same."""
 
 COST = 4.0
 """What an example on the wrong side costs (C); with the features' own width the result hardly depends on it."""
@@ -32,8 +36,9 @@ def features(
     path = work / f"{dataset.modality}-pooled-{fingerprint(dataset, copies, seed)}.npy"
     if path.exists():
         return np.asarray(np.load(path))
-    run = as_function(PooledFeatures(_base()))
-    kept = np.zeros((PLAIN + copies, len(dataset.items), FEATURES), dtype=np.float32)
+    stages = STAGES[dataset.modality]
+    run = as_function(PooledFeatures(_base(), stages))
+    kept = np.zeros((PLAIN + copies, len(dataset.items), width_of(stages)), dtype=np.float32)
     for place, number, square in squares(dataset, copies, seed, progress):
         kept[place, number] = run(square)[0]
     np.save(path, kept)
@@ -47,7 +52,9 @@ def teach(
     """Return a network whose machines are fitted to some rows of the features, every variation an example."""
     progress(label, 0, 1)
     examples = np.concatenate([one[rows] for one in kept]).astype(np.float32)
-    network = fit_machines(_base(), examples, np.tile(labels[rows], len(kept)), len(CLASSES[modality]), COST)
+    network = fit_machines(
+        _base(), STAGES[modality], examples, np.tile(labels[rows], len(kept)), len(CLASSES[modality]), COST
+    )
     progress(label, 1, 1)
     return network
 
