@@ -55,6 +55,16 @@ TARGETS = {
         "edgeai_core.alerts.assessment",
         ("tests/edgeai_core/alerts/test_alert_assessment.py",),
     ),
+    "vitals.news2": Target("apps.healthcare.vitals.news2", "tests/apps/healthcare/vitals/test_news2.py", {}),
+    "vitals.fuse": Target(
+        "apps.healthcare.vitals.fuse", "tests/apps/healthcare/vitals/test_vitals_fuse.py", {}
+    ),
+    "vitals.decide": Target(
+        "apps.healthcare.vitals.decide", "tests/apps/healthcare/vitals/test_vitals_decide.py", {}
+    ),
+    "imaging.decide": Target(
+        "apps.healthcare.imaging.decide", "tests/apps/healthcare/imaging/test_imaging_decide.py", {}
+    ),
 }
 
 TIMEOUT_S = 60

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from apps.healthcare.config import HealthcareConfig
-from apps.healthcare.ecg.loop import MODEL, ecg_loop, ecg_source
+from apps.healthcare.ecg.loop import MODEL, ecg_loop, ecg_source, simulated_heart
 from apps.healthcare.ecg.options import EvaluateOptions, TrainOptions
 from apps.healthcare.imaging import options as imaging_options
 from apps.healthcare.imaging.inbox import MAX_STUDY_BYTES
@@ -25,9 +26,16 @@ def loops(config: HealthcareConfig) -> Sequence[LoopSpec[Any]]:
     """Return the app's loops."""
     return (
         ecg_loop(config.ecg),
-        vitals_loop(config.vitals),
+        vitals_loop(
+            config.vitals, partial(simulated_heart, config.ecg.simulation) if _one_heart(config) else None
+        ),
         imaging_loop(config.imaging),
     )
+
+
+def _one_heart(config: HealthcareConfig) -> bool:
+    """Whether the simulated ECG and the simulated vital signs are of one patient."""
+    return config.ecg.recording is None and config.ecg.patient == config.vitals.patient
 
 
 def inputs(config: HealthcareConfig, paths: Mapping[str, str]) -> HealthcareConfig:
@@ -134,7 +142,7 @@ app = App(
         Panel("vitals", "Vital signs", _PAGE / "vitals.js", ("healthcare.vitals/vitals",)),
         Panel("imaging", "Imaging worklist", _PAGE / "imaging.js", ("healthcare.imaging/study",)),
     ),
-    demo={"ecg.repeat": "true"},
+    demo={"ecg.repeat": "true", "vitals.repeat": "true"},
     models=(
         MODEL.with_suffix(".card.toml"),
         *(path.with_suffix(".card.toml") for path in (GATE, *NETWORKS.values())),

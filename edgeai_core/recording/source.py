@@ -16,25 +16,24 @@ from edgeai_core.sample import Reading
 
 
 def from_recording(spec: LoopSpec[Any], app: str, path: Path) -> LoopSpec[Any]:
-    """Return the loop with every input that the recording holds played from it, other loops' outputs included.
+    """Return the loop fed from a recorded run alone: its sensors and other loops' outputs are what they were then.
 
-    What the recording lacks comes from where it always does. Raises InputError where the file holds nothing of this
-    loop, ConfigError for a durable input: what must not be lost is not played from a copy.
+    Raises InputError where the file lacks an input that the loop requires, ConfigError for a durable input: what must
+    not be lost is not played from a copy.
     """
     name = f"{app}.{spec.name}"
     durable = [each.source for each in spec.inputs if each.history == "one"]
     if durable:
         raise ConfigError(f"loop {name}: input {durable[0]!r} is durable and cannot be played from {path}")
     held = _inputs_held(path, name)
-    played = [each.source for each in spec.inputs if each.source in held]
-    if not played:
-        wanted = ", ".join(each.source for each in spec.inputs)
-        raise InputError(f"{path}: holds no input of loop {name} ({wanted})")
+    lacking = [each.source for each in spec.inputs if each.required and each.source not in held]
+    if lacking or not held:
+        missed = lacking or [each.source for each in spec.inputs]
+        raise InputError(f"{path}: holds nothing of {', '.join(missed)} of loop {name}")
 
     def build() -> Parts[Any]:
-        parts = spec.build()
-        own = tuple(source for source in parts.sources if source.name not in played)
-        return replace(parts, sources=(*own, *(RecordedSource(path, name, source) for source in played)))
+        sources = tuple(RecordedSource(path, name, each.source) for each in spec.inputs)
+        return replace(spec.build(), sources=sources)
 
     return replace(spec, build=build)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apps.healthcare.config import EcgConfig
+from apps.healthcare.config import EcgConfig, SimulationConfig
 from apps.healthcare.ecg.decide import Code, EcgOutput, Limits, condition
 from apps.healthcare.ecg.pulse_check import PulseEvidence, check
 from apps.healthcare.simulation.scenarios import SCENARIOS
@@ -17,7 +17,9 @@ from edgeai_core.loop.spec import Degradation, Every, Input, LoopSpec, Parts
 
 if TYPE_CHECKING:
     from apps.healthcare.ecg.analysis import EcgAnalyzer, Strip
+    from apps.healthcare.ecg.heart_source import HeartSource
     from apps.healthcare.ecg.sources import EcgChunk
+    from apps.healthcare.simulation.heart import Heart
     from apps.healthcare.vitals.decide import VitalsOutput
     from edgeai_core.sensors.player import Player
 
@@ -68,23 +70,26 @@ def _build(config: EcgConfig) -> Parts[EcgOutput]:
     return Parts((ecg_source(config),), step, step.fall_back)
 
 
-def ecg_source(config: EcgConfig) -> Player[EcgChunk]:
+def ecg_source(config: EcgConfig) -> Player[EcgChunk] | HeartSource:
     """Return the source that the configuration names. Raises InputError for a path that holds no recording."""
-    from apps.healthcare.ecg.sources import ecg_player, open_simulation, recordings_at
+    from apps.healthcare.ecg.heart_source import HeartSource
+    from apps.healthcare.ecg.sources import ecg_player, recordings_at
 
     if config.recording is not None:
         return ecg_player(recordings_at(config.recording, leads=config.leads), repeat=config.repeat)
-    simulation = config.simulation
-    return ecg_player(
-        (
-            lambda: open_simulation(
-                SCENARIOS[simulation.scenario],
-                name=simulation.scenario,
-                rate_hz=simulation.rate_hz,
-                lead_names=simulation.leads,
-                seed=simulation.seed,
-            ),
-        )
+    return HeartSource(simulated_heart(config.simulation))
+
+
+def simulated_heart(simulation: SimulationConfig) -> Heart:
+    """Return the heart that is played where no recording is named."""
+    from apps.healthcare.simulation.heart import Heart
+
+    return Heart(
+        SCENARIOS[simulation.scenario],
+        name=simulation.scenario,
+        rate_hz=simulation.rate_hz,
+        lead_names=simulation.leads,
+        seed=simulation.seed or 0,
     )
 
 
@@ -104,14 +109,16 @@ class EcgStep:
         self._analyzer = analyzer
         self._limits = limits
         self._replayed = replayed
+        self._recording = ""
 
     def __call__(self, snapshot: Snapshot) -> Decision[EcgOutput]:
         """Analyse what has come, and decide."""
         self._analyzer.rhythm_every_s = 0.5 if snapshot.level == 0 else 1.0
         for sample in snapshot[ECG].samples:
             self._analyzer.push(sample.data, snapshot.stages)
+            self._recording = sample.data.recording
         decision = self._analyzer.decision
-        decision = check(decision, _pulse(snapshot, decision.output), self._limits)
+        decision = check(decision, _pulse(snapshot, decision.output, self._recording), self._limits)
         strip = self._analyzer.take_strip()
         if strip is None:
             return decision
@@ -128,15 +135,17 @@ class EcgStep:
         return Decision(output, (*kept, condition(Code.SIGNAL_LOST, output, None)))
 
 
-def _pulse(snapshot: Snapshot, output: EcgOutput) -> PulseEvidence | None:
-    """Return the pulse of this patient, where it is current and as real as the ECG; simulations are not compared:
-    each plays a heart of its own.
+def _pulse(snapshot: Snapshot, output: EcgOutput, recording: str) -> PulseEvidence | None:
+    """Return the pulse of this patient, where it is current and as real as the ECG. Simulations are compared where
+    they play one heart, which has one name.
     """
     view = snapshot.views.get(PULSE.source)
     if view is None or view.latest is None or view.age_ns is None or view.age_ns > PULSE_MAX_AGE_S * 1e9:
         return None
     vitals: VitalsOutput = view.data
-    if vitals.patient != output.patient or vitals.simulated or output.simulated or not vitals.pulse_recent_s:
+    if vitals.patient != output.patient or vitals.simulated != output.simulated or not vitals.pulse_recent_s:
+        return None
+    if output.simulated and vitals.recording != recording:
         return None
     late_s = (snapshot.now_ns - view.latest.time_ns) / 1e9
     recent_s = tuple(each + late_s for each in vitals.pulse_recent_s)

@@ -415,7 +415,7 @@ def test_a_loop_is_fed_from_a_recorded_run_and_decides_what_it_decided(recorded:
 
 def test_a_recording_without_this_loop_and_a_durable_input_are_refused(recorded: Path) -> None:
     other = replace(watch(), name="other")
-    with pytest.raises(InputError, match=r"holds no input of loop toy\.other \(camera\)"):
+    with pytest.raises(InputError, match=r"holds nothing of camera of loop toy\.other"):
         from_recording(other, "toy", recorded)
     study = replace(CAMERA, history="one", depth=1)
     studies = replace(watch(), trigger=On(study), inputs=(study,))

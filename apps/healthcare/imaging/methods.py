@@ -1,0 +1,37 @@
+"""By modality, how its network is taught. Needs torch (extra ``train``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.healthcare.imaging import kernel_training, training
+
+Features = NDArray[np.floating]
+"""What a method keeps of every variation of every picture: (2 + copies, n, ...)."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """Three steps: ``features`` of a data set, ``teach`` a network on some of their rows, ``predict`` their logits."""
+
+    name: str
+    features: Callable[..., Features]
+    teach: Callable[..., Any]
+    predict: Callable[..., NDArray[np.float64]]
+
+
+FINE_TUNED = Method("upper blocks taught anew", training.features, training.teach, training.predict)
+MACHINES = Method(
+    "support vector machines on pooled features",
+    kernel_training.features,
+    kernel_training.teach,
+    kernel_training.predict,
+)
+
+METHODS: Mapping[str, Method] = {"xray": FINE_TUNED, "ct": MACHINES, "mri": MACHINES}
+"""Chosen by cross-validation: of CT slices there are too few to teach the blocks anything but their sources."""
