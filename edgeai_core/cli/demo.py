@@ -93,6 +93,7 @@ def choose_cast(samples: Path) -> Cast:
             start_s = offsets.setdefault(loop, 0.0)
             lines = read_decisions(path) if decisions_file(path).exists() else []
             expected += [(name, *each) for each in _raised(lines, start_s)]
+            expected += [(name, *each) for each in _promised(path, start_s)]
             offsets[loop] = start_s + max((line["time_s"] for line in lines), default=0.0)
         if offsets:
             arguments = [name, *arguments]
@@ -112,6 +113,14 @@ def _raised(lines: Sequence[Mapping[str, Any]], start_s: float) -> Iterator[tupl
         for alert in sorted(now - standing):
             yield alert.split(" ")[0], start_s + line["time_s"]
         standing = now
+
+
+def _promised(recording: Path, start_s: float) -> Iterator[tuple[str, float]]:
+    """Yield what ``<name>.alerts.json`` beside a recording promises of loops that live of the recorded one."""
+    beside = recording.with_name(f"{recording.stem}.alerts.json")
+    if beside.exists():
+        for code, at_s in json.loads(beside.read_text(encoding="utf-8")).items():
+            yield code, start_s + at_s
 
 
 @contextmanager

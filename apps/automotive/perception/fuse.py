@@ -43,6 +43,9 @@ _SIZES = {
 }
 """Length, width and height of road users, m, and their standard deviations: what is known before it is measured."""
 
+_HEADING_RAD = 0.35
+"""A path known no better than this (one standard deviation) tells no heading."""
+
 _CONFUSION = 0.85
 """How often a camera names a road user rightly; the rest is spread over the other kinds."""
 
@@ -213,7 +216,9 @@ class Fusion:
         # yaw follows the path where there is one, else the box; a box alone does not tell front from rear
         speed = np.hypot(velocity[:, 0], velocity[:, 1])
         heading = np.arctan2(velocity[:, 1], velocity[:, 0])
-        yaw = np.where(speed > 1.5, heading, mean[:, _YAW])
+        across = np.stack([-np.sin(heading), np.cos(heading)], axis=1)
+        drift = np.sqrt(np.einsum("ni,nij,nj->n", across, covariance[:, 2:4, 2:4], across))
+        yaw = np.where((speed > 1.5) & (drift < _HEADING_RAD * speed), heading, mean[:, _YAW])
         kind = np.argmax(table.classes, axis=1)
         kind = np.where(table.classes.max(axis=1) > 0.4, kind, ObjectKind.UNKNOWN)
         return Tracks(
