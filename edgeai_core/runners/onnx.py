@@ -100,6 +100,7 @@ class OnnxRunner:
         check_tensors(model, "output", _found(self._session.get_outputs()), self.card.outputs)
         self._check = InputCheck(self.card.inputs)
         self._outputs = [spec.name for spec in self.card.outputs]
+        self._run = _quick_run(self._session)
         prove(self, file, GoldenVector(zeros(self.card.inputs), {}), warm_up)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -110,9 +111,12 @@ class OnnxRunner:
         if not self._check.fits(inputs):
             raise ModelError(f"{self.model}: {self._check.refusal(inputs)}")
         try:
-            return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+            values = self._run(self._outputs, inputs, None)
         except Exception as error:
             raise ModelError(f"{self.model}: the model failed while it ran: {first_line(error)}") from error
+        if len(values) == 1:  # as nearly always: a third of what the line below takes
+            return {self._outputs[0]: values[0]}
+        return dict(zip(self._outputs, values, strict=True))
 
 
 def _engine(model: Path) -> Any:
@@ -185,6 +189,15 @@ def _open_session(
         return onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"]), fallback
     except Exception as error:
         raise ModelError(f"{model}: onnxruntime cannot load the model: {first_line(error)}") from error
+
+
+def _quick_run(session: Any) -> Any:
+    """Return the session's ``run`` without onnxruntime's own check of names: ours is stricter and done already.
+
+    Of a model that takes 15 us that check is 2.5 us. Where a release has no such inner session, the outer's is used.
+    """
+    inner = getattr(session, "_sess", None)
+    return getattr(inner, "run", session.run)
 
 
 def _settings(name: str, cache: Path | None) -> dict[str, str]:
