@@ -14,10 +14,9 @@ import numpy as np
 from edgeai_core.errors import MissingExtraError, ModelError
 from edgeai_core.runners.budget import thread_budget
 from edgeai_core.runners.card import ModelCard
-from edgeai_core.runners.golden import GoldenVector
 from edgeai_core.runners.model_file import MAX_MODEL_BYTES, first_line, prove, read_model_file
 from edgeai_core.runners.runner import EngineDescription
-from edgeai_core.runners.tensors import Found, InputCheck, check_tensors, zeros
+from edgeai_core.runners.tensors import VARIES, Found, InputCheck, check_tensors
 
 CORAL_LIBRARY = "libedgetpu.so.1"
 """The Edge TPU's delegate, from Coral's package ``libedgetpu1-std``."""
@@ -60,12 +59,12 @@ class LiteRtRunner:
         )  # fmt: skip
         inputs, outputs = _named(interpreter)
         check_tensors(model, "input", _found(inputs), self.card.inputs, exact=False)
-        check_tensors(model, "output", _found(outputs), self.card.outputs, exact=False)
+        check_tensors(model, "output", _found(outputs, shapes=False), self.card.outputs, exact=False)
         self._inputs = {name: int(detail["index"]) for name, detail in inputs.items()}
         self._outputs = [(spec.name, int(outputs[spec.name]["index"])) for spec in self.card.outputs]
         self._shapes = {name: tuple(int(n) for n in detail["shape"]) for name, detail in inputs.items()}
         self._check = InputCheck(self.card.inputs)
-        prove(self, file, GoldenVector(zeros(self.card.inputs), {}), warm_up)
+        prove(self, file, warm_up)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return every output by name, in the card's order.
@@ -144,12 +143,12 @@ def _named(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return inputs, outputs
 
 
-def _found(details: Mapping[str, Any]) -> dict[str, Found]:
-    """Return the engine's tensors; a signature's -1 is a dimension that may vary."""
+def _found(details: Mapping[str, Any], *, shapes: bool = True) -> dict[str, Found]:
+    """Return the engine's tensors; without ``shapes`` only their ranks: an output's is known once it was run."""
     return {
         name: Found(
             np.dtype(detail["dtype"]).name,
-            tuple("varies" if n < 0 else int(n) for n in detail.get("shape_signature", detail["shape"])),
+            tuple(int(n) if shapes and n >= 0 else VARIES for n in detail["shape_signature"]),
         )
         for name, detail in details.items()
     }

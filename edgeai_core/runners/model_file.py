@@ -12,6 +12,7 @@ from edgeai_core.runners.card import ModelCard, card_path, read_card, read_limit
 from edgeai_core.runners.golden import GoldenVector, check_golden, read_golden
 from edgeai_core.runners.runner import Runner
 from edgeai_core.runners.structure import read_structure
+from edgeai_core.runners.tensors import check_outputs, zeros
 
 MAX_MODEL_BYTES = 1 << 30
 MAX_OPERATORS = 50_000
@@ -90,14 +91,18 @@ def check_onnx(path: Path, raw: bytes) -> None:
         )
 
 
-def prove(runner: Runner, file: ModelFile, zeros: GoldenVector, warm_up: int) -> None:
-    """Run the golden vectors, then ``warm_up`` calls of the first of them, or of ``zeros`` where there is none."""
-    first = zeros.inputs
+def prove(runner: Runner, file: ModelFile, warm_up: int) -> None:
+    """Show that an engine answers as the card says: golden vectors where there are, else zeros, once at least.
+
+    ``warm_up`` calls of the first of them follow. Raises ModelError.
+    """
+    vectors = file.golden()
     if file.card.golden is not None:
-        vectors = file.golden()
         check_golden(runner, vectors, file.card.golden)
-        first = vectors[0].inputs
-    for _ in range(warm_up):
+    first = vectors[0].inputs if vectors else zeros(file.card.inputs)
+    if vectors or warm_up:
+        check_outputs(file.path, runner.run(first), file.card.outputs)
+    for _ in range(warm_up - 1):
         runner.run(first)
 
 

@@ -12,10 +12,9 @@ import numpy as np
 from edgeai_core.errors import ModelError
 from edgeai_core.runners.budget import thread_budget
 from edgeai_core.runners.card import ModelCard
-from edgeai_core.runners.golden import GoldenVector
 from edgeai_core.runners.model_file import MAX_MODEL_BYTES, first_line, prove, read_model_file
 from edgeai_core.runners.runner import EngineDescription
-from edgeai_core.runners.tensors import Found, InputCheck, check_tensors, zeros
+from edgeai_core.runners.tensors import Found, InputCheck, check_tensors
 
 Optimisation = Literal["none", "basic", "extended", "all"]
 """How far the graph is rewritten at load: ``all`` also changes memory layouts for this processor."""
@@ -101,7 +100,7 @@ class OnnxRunner:
         self._check = InputCheck(self.card.inputs)
         self._outputs = [spec.name for spec in self.card.outputs]
         self._run = _quick_run(self._session)
-        prove(self, file, GoldenVector(zeros(self.card.inputs), {}), warm_up)
+        prove(self, file, warm_up)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return every output by name, in the card's order.

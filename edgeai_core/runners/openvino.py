@@ -13,10 +13,9 @@ import numpy as np
 from edgeai_core.errors import MissingExtraError, ModelError
 from edgeai_core.runners.budget import thread_budget
 from edgeai_core.runners.card import ModelCard
-from edgeai_core.runners.golden import GoldenVector
 from edgeai_core.runners.model_file import MAX_MODEL_BYTES, first_line, prove, read_model_file
 from edgeai_core.runners.runner import EngineDescription
-from edgeai_core.runners.tensors import Found, InputCheck, check_tensors, zeros
+from edgeai_core.runners.tensors import Found, InputCheck, check_tensors
 
 _DTYPES = {
     "boolean": "bool", "f16": "float16", "f32": "float32", "f64": "float64",
@@ -63,7 +62,7 @@ class OpenVinoRunner:
             for spec in self.card.outputs
         ]
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        prove(self, file, GoldenVector(zeros(self.card.inputs), {}), warm_up)
+        prove(self, file, warm_up)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return every output by name, in the card's order.

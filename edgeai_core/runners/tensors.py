@@ -85,6 +85,16 @@ def check_tensors(
             )
 
 
+def check_outputs(model: Path, outputs: Mapping[str, np.ndarray], specs: tuple[TensorSpec, ...]) -> None:
+    """Raise ModelError where what an engine gave is of another dtype or shape than the card's."""
+    for spec in specs:
+        array = outputs[spec.name]
+        if array.dtype != np.dtype(spec.dtype) or not _matches(array.shape, spec.shape):
+            raise ModelError(
+                f"{model}: the engine gives {spec.name} {array.dtype}{list(array.shape)}, the card says {spec}"
+            )
+
+
 def zeros(specs: tuple[TensorSpec, ...]) -> dict[str, np.ndarray]:
     """Return inputs of nothing but zeros; dimensions that may vary are 1."""
     return {
