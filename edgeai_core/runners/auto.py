@@ -28,8 +28,10 @@ from edgeai_core.runners.timing import interleaved, ratios
 TIE = 0.02
 """What is not faster by more than this is no faster: then ONNX Runtime as it comes is kept."""
 
-_FIRST_S, _AGAIN_S = 1.0, 3.0
-"""How long each candidate is measured, and each of the best two once more."""
+SECONDS = 1.0
+"""How long each candidate is measured; the best and the default are measured again for ``_AGAIN`` times that."""
+
+_AGAIN = 3.0
 
 _ATOL, _RTOL = 1e-3, 1e-3
 """How near engines must come on noise, of a model without golden vectors; ``atol`` in units of the largest output."""
@@ -48,7 +50,7 @@ class Candidate:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return " ".join([self.backend, *(name.replace("_", " ") for name, on in self.options.items() if on)])
+        return f"{self.backend} with memory arena" if self.options.get("memory_arena") else self.backend
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,9 @@ def find_fastest(
     threads: int = 1,
     cache: Path | None = None,
     report: Report = lambda what, done, total: None,
+    seconds: float = SECONDS,
 ) -> Answer:
-    """Measure every candidate in a process of its own, remember the answer, and return it.
+    """Measure every candidate for ``seconds`` in a process apart, remember the answer, and return it.
 
     An engine that kills that process (for an instruction this processor lacks, say) is out, and the rest are
     measured without it. Raises ModelError where the model runs on no engine.
@@ -131,12 +134,23 @@ def find_fastest(
     dead: dict[str, str] = {}
     with preparing(folder, f"{file.card.name} {file.card.version}"):
         for _ in range(_TRIES):
-            answer, died = _measure_apart(file, card, threads, folder, dead, report)
+            answer, died = _measure_apart(file, card, threads, seconds, dead, report)
             if answer is not None:
                 write_whole(_place(file, threads, folder), json.dumps(answer.to_json(), indent=1).encode())
                 return answer
             dead.update(died)
     raise ModelError(f"{model}: no engine of this machine survives it: {'; '.join(dead.values())}")
+
+
+def compile_for(
+    answer: Answer, model: Path, card: ModelCard | Path | None, threads: int, cache: Path | None
+) -> None:
+    """Let the chosen engine compile the model now, into the cache, where it is one that compiles."""
+    if answer.choice.backend in ("openvino", "tensorrt", "onnx-openvino"):
+        folder = cache_folder(cache)
+        (folder / "compiled").mkdir(mode=0o700, parents=True, exist_ok=True)
+        with preparing(folder, f"{model.name} for {answer.choice}"):
+            open_on(answer.choice.backend, model, card, threads, folder / "compiled", answer.choice.options)
 
 
 def recall(file: ModelFile, threads: int, folder: Path) -> Answer | None:
@@ -181,14 +195,14 @@ def _measure_apart(
     file: ModelFile,
     card: ModelCard | Path | None,
     threads: int,
-    folder: Path,
+    seconds: float,
     dead: Mapping[str, str],
     report: Report,
 ) -> tuple[Answer | None, dict[str, str]]:
     """Return the answer of a child process, or which candidate it died of."""
     place = card if isinstance(card, Path) else file.folder / f"{file.path.stem}.card.toml"
     asked = {
-        "model": str(file.path), "card": str(place), "threads": threads, "folder": str(folder), "dead": dict(dead)
+        "model": str(file.path), "card": str(place), "threads": threads, "seconds": seconds, "dead": dict(dead)
     }  # fmt: skip
     command = [sys.executable, "-m", "edgeai_core.runners.auto", json.dumps(asked)]
     trying, last = "", ""
@@ -249,7 +263,7 @@ def _compare(asked: Mapping[str, Any]) -> Answer:
             runners[name] = runner
     if not runners:
         raise ModelError(f"{model}: no engine runs it: {'; '.join(refused.values())}")
-    return _race(known, runners, refused, inputs)
+    return _race(known, runners, refused, inputs, float(asked["seconds"]))
 
 
 def _race(
@@ -257,20 +271,23 @@ def _race(
     runners: Mapping[str, EngineRunner],
     refused: Mapping[str, str],
     inputs: Mapping[str, np.ndarray],
+    seconds: float,
 ) -> Answer:
     calls = {name: lambda r=runner: r.run(inputs) for name, runner in runners.items()}
     first = next(iter(calls))
     begun = time.monotonic()
-    total_s = _FIRST_S * len(calls) + 2 * _AGAIN_S * (len(calls) > 1)
+    total_s = seconds * (len(calls) + 2 * _AGAIN * (len(calls) > 1))
 
     def share(_: float) -> None:
         _tell("share", min(99.0, 100 * (time.monotonic() - begun) / total_s))
 
-    times = interleaved(calls, _FIRST_S * len(calls), report=share)
+    times = interleaved(calls, seconds * len(calls), report=share)
     found = ratios(times, first)
     if len(calls) > 1:  # the best against the default once more, for the best of many is partly luck
         best = min((name for name in found if name != first), key=lambda name: found[name])
-        times |= interleaved({name: calls[name] for name in (first, best)}, 2 * _AGAIN_S, report=share)
+        times |= interleaved(
+            {name: calls[name] for name in (first, best)}, 2 * _AGAIN * seconds, report=share
+        )
         found |= ratios({name: times[name] for name in (first, best)}, first)
         choice = best if found[best] < 1 - TIE else first
     else:

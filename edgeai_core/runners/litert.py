@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import threading
 from collections.abc import Mapping
@@ -93,6 +94,13 @@ class LiteRtRunner:
             self._shapes = shapes
 
 
+def open_bare(model: Path, raw: bytes) -> tuple[dict[str, Found], dict[str, Found]]:
+    """Return inputs and outputs of a model as LiteRT tells them, for a file without a card."""
+    interpreter, _ = _open(_engine(model), model, raw, 1, "CPU")
+    inputs, outputs = _named(interpreter)
+    return _found(inputs), _found(outputs)
+
+
 def _engine(model: Path) -> Any:
     try:
         from ai_edge_litert import interpreter
@@ -110,6 +118,7 @@ def _open(litert: Any, model: Path, raw: bytes, threads: int, device: str) -> tu
     fallback = ""
     if device == "Coral":
         try:
+            ctypes.CDLL(CORAL_LIBRARY)  # of a library that is not there load_delegate leaves half an object
             delegate = litert.load_delegate(CORAL_LIBRARY)
             return _interpreter(litert, model, raw, threads, [delegate]), ""
         except (OSError, ValueError) as error:

@@ -118,6 +118,14 @@ class OnnxRunner:
         return dict(zip(self._outputs, values, strict=True))
 
 
+def open_bare(model: Path, raw: bytes) -> tuple[dict[str, Found], dict[str, Found]]:
+    """Return inputs and outputs of a model as onnxruntime tells them, for a file without a card."""
+    onnxruntime = _engine(model)
+    options = _options(onnxruntime, 1, "none", False, False, False)
+    session, _ = _open_session(onnxruntime, model, raw, options, "cpu", None)
+    return _found(session.get_inputs()), _found(session.get_outputs())
+
+
 def _engine(model: Path) -> Any:
     try:
         import onnxruntime

@@ -28,7 +28,7 @@ def open_runner(
     model: Path,
     card: ModelCard | Path | None = None,
     *,
-    backend: Backend | None = None,
+    backend: str | None = None,
     threads: int = 1,
     cache: Path | None = None,
     **options: Any,
@@ -40,14 +40,19 @@ def open_runner(
     Raises ModelError for a model that cannot be run, MissingExtraError for an engine that is not installed, and
     ConfigError for a backend that does not exist.
     """
-    name = backend or backend_of_device()
-    if name not in BACKENDS:
-        raise ConfigError(f"backend {name!r} is unknown; it is one of {', '.join(BACKENDS)}")
+    name = check_backend(backend or backend_of_device())
     if name in ("prepared", "auto"):
         from edgeai_core.runners.auto import open_fastest
 
         return open_fastest(model, card, threads, cache, options, measure=name == "auto")
     return open_on(name, model, card, threads, cache, options)
+
+
+def check_backend(name: str) -> str:
+    """Return the name of a backend. Raises ConfigError for one that does not exist."""
+    if name not in BACKENDS:
+        raise ConfigError(f"backend {name!r} is unknown; it is one of {', '.join(BACKENDS)}")
+    return name
 
 
 def open_on(
