@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeai_core.app import app_names, load_app
+from edgeai_core.cli import model_measure, model_prepare
+from edgeai_core.cli.model_files import named_cards
 from edgeai_core.cli.options import JsonOption, StateOption
 from edgeai_core.cli.tasks import progress_bars
-from edgeai_core.errors import ConfigError, EdgeAIError
+from edgeai_core.errors import ConfigError
 from edgeai_core.state import find_state
 
 if TYPE_CHECKING:
     from edgeai_core.runners.card import ModelCard
 
-app = typer.Typer(no_args_is_help=True, help="Models that the apps name, and where they are.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Models: which there are, what they cost here, which engine is fastest.",
+)
 
 
 @app.command("list")
@@ -68,14 +71,7 @@ def _named(name: str) -> ModelCard:
     return fetchable[name]
 
 
-def _cards() -> list[tuple[Path, ModelCard]]:
-    from edgeai_core.runners.card import read_card
+_cards = named_cards
 
-    found = []
-    for app_name in app_names():
-        try:
-            paths = load_app(app_name).models
-        except EdgeAIError:
-            continue  # `edgeai apps` says why
-        found += [(path, read_card(path)) for path in paths]
-    return found
+app.command()(model_prepare.prepare)
+app.command()(model_measure.measure)

@@ -1,4 +1,4 @@
-"""The thread budget: how many compute threads this process may keep busy on its device."""
+"""The budget of this process on its device: compute threads it may keep busy, memory that is free, its engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from edgeai_core.errors import ConfigError
 
 VARIABLE = "EDGEAI_THREADS"
 
+BACKEND_VARIABLE = "EDGEAI_BACKEND"
+
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_MEMORY = Path("/proc/meminfo")
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def thread_budget(environment: Mapping[str, str] = os.environ, quota: Path = _QUOTA) -> int:
@@ -27,6 +31,33 @@ def thread_budget(environment: Mapping[str, str] = os.environ, quota: Path = _QU
             raise ConfigError(f"{VARIABLE} is {stated!r}; it must be a whole number from 1 to 9999")
         return int(stated)
     return max(1, min(_cores(), _quota_cores(quota)))
+
+
+def backend_of_device(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the engine that this device runs its models on: ``EDGEAI_BACKEND``, else ``prepared``."""
+    return environment.get(BACKEND_VARIABLE, "").strip() or "prepared"
+
+
+def available_memory_bytes(meminfo: Path = _MEMORY, cgroup: Path = _CGROUP) -> int | None:
+    """Return the memory that can still be taken without swapping, or None where the system does not say.
+
+    It is ``MemAvailable``, less where a container's limit (cgroup 2, ``memory.max``) leaves less.
+    """
+    free: int | None = None
+    try:
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(encoding="ascii"), re.MULTILINE)
+        free = int(found[1]) << 10 if found else None
+    except OSError:
+        pass  # not Linux
+    try:
+        limit = (cgroup / "memory.max").read_text(encoding="ascii").strip()
+        used = (cgroup / "memory.current").read_text(encoding="ascii").strip()
+        if limit != "max":
+            left = max(0, int(limit) - int(used))
+            free = left if free is None else min(free, left)
+    except (OSError, ValueError):
+        pass  # no limit is known
+    return free
 
 
 def _cores() -> int:

@@ -1,6 +1,8 @@
-"""Whether an ONNX file keeps all of its weights in itself, so that one digest covers all that runs."""
+"""The structure of an ONNX file, read before any engine sees it: how large its graph is, and whether it is whole."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 # Which fields of which message hold further messages, by field number: onnx.proto.
 _HOLDS = {
@@ -28,15 +30,25 @@ _32_BITS = 0xFFFFFFFF  # a parser of tags and enumerations drops what is above
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def keeps_weights_outside(model: bytes) -> bool:
-    """Return whether any tensor, in whatever sub-graph or function, says that its data are in another file.
+@dataclass(frozen=True)
+class Structure:
+    """``operators`` in all graphs, sub-graphs and functions; whether any tensor's data are in another file."""
+
+    operators: int
+    weights_outside: bool
+
+
+def read_structure(model: bytes) -> Structure:
+    """Return the structure of a model.
 
     It reads the wire format of Protocol Buffers, and of that only the structure: weights are skipped, not read,
     and the package onnx is not needed. Raises ValueError where the bytes are no such message.
     """
+    operators, outside = 0, False
     waiting = [("model", 0, len(model))]
     while waiting:
         kind, at, end = waiting.pop()
+        operators += kind == "node"
         holds = _HOLDS[kind]
         while at < end:
             key, at = _varint(model, at, end)
@@ -58,8 +70,8 @@ def keeps_weights_outside(model: bytes) -> bool:
             if kind == "tensor" and (
                 number == _EXTERNAL_DATA or (number, value & _32_BITS) == (_DATA_LOCATION, _EXTERNAL)
             ):
-                return True
-    return False
+                outside = True
+    return Structure(operators, outside)
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeai_core.runners.weights import keeps_weights_outside
+from edgeai_core.runners.structure import read_structure
 
 OPSETS = [helper.make_opsetid("", 17)]
 
@@ -90,15 +90,15 @@ def in_training(outside: bool) -> onnx.ModelProto:
 def test_a_tensor_outside_is_seen_wherever_it_is(
     build: Callable[[bool], onnx.ModelProto], outside: bool
 ) -> None:
-    assert keeps_weights_outside(build(outside).SerializeToString()) is outside
+    assert read_structure(build(outside).SerializeToString()).weights_outside is outside
 
 
 def test_either_sign_of_it_is_enough() -> None:
     said, named = tensor(True), tensor(True)
     del said.external_data[:]
     named.data_location = TensorProto.DEFAULT
-    assert keeps_weights_outside(model([], said).SerializeToString())
-    assert keeps_weights_outside(model([], named).SerializeToString())
+    assert read_structure(model([], said).SerializeToString()).weights_outside
+    assert read_structure(model([], named).SerializeToString()).weights_outside
 
 
 def test_a_model_cut_short_is_never_called_whole() -> None:
@@ -109,16 +109,22 @@ def test_a_model_cut_short_is_never_called_whole() -> None:
             kept = onnx.ModelProto.FromString(data[:length])
         except Exception:
             with pytest.raises(ValueError, match="not an ONNX model"):
-                keeps_weights_outside(data[:length])
+                read_structure(data[:length])
         else:
             assert kept != whole
-            assert not keeps_weights_outside(data[:length])
+            assert not read_structure(data[:length]).weights_outside
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_judged_or_refused(data: bytes) -> None:
     try:
-        keeps_weights_outside(data)
+        read_structure(data)
     except ValueError as error:
         assert str(error).startswith("not an ONNX model")  # noqa: PT017 - both ends are allowed
+
+
+def test_operators_are_counted_in_branches_and_functions_too() -> None:
+    assert read_structure(model([constant(False), constant(False)]).SerializeToString()).operators == 2
+    assert read_structure(in_branch(False).SerializeToString()).operators == 3
+    assert read_structure(in_function(False).SerializeToString()).operators == 1

@@ -1,0 +1,1 @@
+"""Models made smaller, faster, and fit for a device: measured, never assumed."""

@@ -1,0 +1,358 @@
+"""Every engine keeps the runner's contract: same answers, same refusals; what is not there is said, loudly."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from edgeai_core.errors import ConfigError, MissingExtraError, ModelError
+from edgeai_core.runners import auto
+from edgeai_core.runners.auto import Answer, Candidate, find_fastest, recall
+from edgeai_core.runners.bare import bare_card
+from edgeai_core.runners.card import TensorSpec, card_path, digest_of, read_card, write_card
+from edgeai_core.runners.model_file import MAX_OPERATORS, check_room, read_model_file
+from edgeai_core.runners.onnx import OnnxRunner
+from edgeai_core.runners.open import backends_for, open_runner
+from edgeai_core.runners.preparing import being_prepared, preparing
+from edgeai_core.testing import check_runner
+
+from .conftest import WEIGHTS
+from .tflite import write_toy_tflite
+
+ENGINES = ["onnx", "openvino", "litert"]
+MODULES = {"onnx": "onnxruntime", "openvino": "openvino", "litert": "ai_edge_litert"}
+WINDOW_OF_ONE = (TensorSpec("signal", (1, 8), "float32"), TensorSpec("gain", (1, 1), "float32"))
+
+
+@pytest.fixture(params=ENGINES)
+def backend(request: pytest.FixtureRequest) -> str:
+    """One engine after the other."""
+    pytest.importorskip(MODULES[request.param])
+    return str(request.param)
+
+
+def write_for(toy: Any, backend: str, **changes: object) -> Path:
+    """Write the toy model in the form that an engine takes."""
+    if backend != "litert":
+        return Path(toy.write(**changes))
+    path = write_toy_tflite(toy.folder / "scores.tflite", WEIGHTS)
+    one = {"inputs": WINDOW_OF_ONE, "outputs": (TensorSpec("score", (1, 3), "float32"),)}
+    write_card(toy.card(path.read_bytes(), **(one | {"file": path.name} | changes)), card_path(path))
+    return path
+
+
+def test_an_engine_keeps_the_contract_of_a_runner(toy: Any, backend: str) -> None:
+    runner = open_runner(write_for(toy, backend), backend=backend)
+    inputs = toy.inputs(1)
+    check_runner(runner, inputs)
+    np.testing.assert_allclose(runner.run(inputs)["score"], toy.reference(inputs)["score"], atol=1e-5)
+    assert runner.description.backend == backend
+    assert runner.description.fallback == ""
+    assert runner.description.version in str(runner.description)
+
+
+def test_answers_of_one_call_stay_as_they_are_when_the_next_is_made(toy: Any, backend: str) -> None:
+    runner = open_runner(write_for(toy, backend), backend=backend)
+    first = runner.run(toy.inputs(1, 1))["score"]
+    kept = first.copy()
+    runner.run(toy.inputs(1, 2))
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_several_threads_may_call_one_runner_of_any_engine(toy: Any, backend: str) -> None:
+    runner = open_runner(write_for(toy, backend), backend=backend)
+    wrong: list[int] = []
+
+    def call(seed: int) -> None:
+        inputs = toy.inputs(1, seed)
+        for _ in range(30):
+            if not np.allclose(runner.run(inputs)["score"], toy.reference(inputs)["score"], atol=1e-5):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=call, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_read_only_and_strided_inputs_are_taken_by_every_engine(toy: Any, backend: str) -> None:
+    runner = open_runner(write_for(toy, backend), backend=backend)
+    inputs = toy.inputs(1)
+    strided = {"signal": np.repeat(inputs["signal"], 2, axis=1)[:, ::2], "gain": inputs["gain"]}
+    for array in strided.values():
+        array.flags.writeable = False
+    np.testing.assert_array_equal(runner.run(strided)["score"], runner.run(inputs)["score"])
+
+
+def test_a_file_with_another_digest_is_refused_by_every_engine(toy: Any, backend: str) -> None:
+    path = write_for(toy, backend)
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(ModelError, match="this is not the file of its card"):
+        open_runner(path, backend=backend)
+
+
+def test_a_card_that_says_another_shape_is_refused_by_every_engine(toy: Any, backend: str) -> None:
+    path = write_for(toy, backend, inputs=(TensorSpec("signal", (1, 9), "float32"), WINDOW_OF_ONE[1]))
+    with pytest.raises(ModelError, match=r"the model's input is signal float32\[.*8\], the card's signal"):
+        open_runner(path, backend=backend)
+
+
+def test_golden_vectors_are_held_against_every_engine(toy: Any, backend: str) -> None:
+    toy.write_with_golden(error=0.01)
+    golden = read_card(toy.card_path).golden
+    path = write_for(toy, backend, golden=golden) if backend != "litert" else write_for(toy, backend)
+    if backend == "litert":  # its toy takes one window: the vectors of four are refused as inputs
+        write_card(replace(read_card(card_path(path)), golden=golden), card_path(path))
+    with pytest.raises(ModelError, match="this engine disagrees with the model's source"):
+        open_runner(path, backend=backend)
+
+
+def test_openvino_runs_dimensions_that_vary(toy: Any) -> None:
+    pytest.importorskip("openvino")
+    runner = open_runner(toy.write(), backend="openvino")
+    for windows in (1, 7, 3):
+        inputs = toy.inputs(windows)
+        np.testing.assert_allclose(runner.run(inputs)["score"], toy.reference(inputs)["score"], atol=1e-5)
+
+
+def test_litert_takes_another_size_where_the_card_says_that_it_varies(toy: Any) -> None:
+    pytest.importorskip("ai_edge_litert")
+    path = write_for(toy, "litert", inputs=toy.card().inputs, outputs=toy.card().outputs)
+    runner = open_runner(path, backend="litert")
+    for windows in (1, 5, 2):
+        inputs = toy.inputs(windows)
+        np.testing.assert_allclose(runner.run(inputs)["score"], toy.reference(inputs)["score"], atol=1e-5)
+
+
+def test_a_tflite_file_that_is_cut_or_garbage_is_one_line_and_not_a_crash(toy: Any) -> None:
+    pytest.importorskip("ai_edge_litert")
+    path = write_for(toy, "litert")
+    whole, card = path.read_bytes(), read_card(card_path(path))
+    bad = [whole[:length] for length in (3, 8, 40, 200, len(whole) // 2)]
+    bad += [b"\1" * 500, whole[:4] + b"TFL9" + whole[8:], b"\xff\xff\xff\x7fTFL3" + whole[8:]]
+    for number, data in enumerate(bad):
+        path = toy.folder / f"bad{number}.tflite"
+        path.write_bytes(data)
+        write_card(replace(card, file=path.name, digest=digest_of(path)), card_path(path))
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom edgeai_core.errors import ModelError\n"
+        "from edgeai_core.runners.open import open_runner\n"
+        "for path in sorted(Path(sys.argv[1]).glob('bad*.tflite')):\n"
+        "    try:\n        open_runner(path, backend='litert')\n"
+        "    except ModelError as error:\n        print('refused', str(error).count(chr(10)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(toy.folder)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "refused 0\n" * len(bad), done.stderr
+
+
+def test_coral_without_its_library_falls_back_to_the_cpu_and_says_so(toy: Any, caplog: Any) -> None:
+    pytest.importorskip("ai_edge_litert")
+    with caplog.at_level(logging.WARNING, "edgeai.runners"):
+        runner = open_runner(write_for(toy, "litert"), backend="coral")
+    if runner.description.device == "Coral":
+        pytest.skip("this machine has an Edge TPU")
+    assert "the Edge TPU cannot be used" in runner.description.fallback
+    assert "runs on the CPU instead" in caplog.text
+    check_runner(runner, toy.inputs(1))
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt", "onnx-openvino"])
+def test_a_provider_that_is_not_there_falls_back_to_the_cpu_and_says_so(
+    toy: Any, caplog: Any, provider: str
+) -> None:
+    if provider in backends_for(Path("any.onnx")):
+        pytest.skip("this machine has it")
+    with caplog.at_level(logging.WARNING, "edgeai.runners"):
+        runner = open_runner(toy.write(), backend=provider)
+    assert runner.description.device == "CPU"
+    assert "is not in this build of onnxruntime" in runner.description.fallback
+    assert "the model runs on the CPU instead" in caplog.text
+    check_runner(runner, toy.inputs(2))
+
+
+def test_an_engine_that_is_not_installed_names_its_extra(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = toy.write()
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'edgeai\[openvino\]'"):
+        open_runner(path, backend="openvino")
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    lite = toy.folder / "scores.tflite"
+    lite.write_bytes(b"\0\0\0\0TFL3")
+    write_card(toy.card(lite.read_bytes(), file=lite.name), card_path(lite))
+    with pytest.raises(MissingExtraError, match=r"pip install 'edgeai\[litert\]'"):
+        open_runner(lite, backend="litert")
+
+
+def test_an_engine_that_takes_other_files_is_named_with_those_that_take_this_one(toy: Any) -> None:
+    with pytest.raises(ModelError, match=r"backend litert runs \.tflite files; onnx.* runs this one"):
+        open_runner(toy.write(), backend="litert")
+    with pytest.raises(ConfigError, match=r"backend 'tpu' is unknown; it is one of prepared, auto, onnx"):
+        open_runner(toy.path, backend="tpu")
+
+
+# ---------------------------------------------------------------- bad models
+
+
+def node(operator: str, domain: str = "", **attributes: Any) -> bytes:
+    """A model of one operator, from x[1, 4] to y."""
+    graph = helper.make_graph(
+        [helper.make_node(operator, ["x"], ["y"], domain=domain, **attributes)],
+        "one",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
+    )
+    opsets = [helper.make_opsetid("", 17)] + ([helper.make_opsetid(domain, 1)] if domain else [])
+    data: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    return data
+
+
+def write_one(toy: Any, data: bytes) -> Path:
+    one = (TensorSpec("x", (1, 4), "float32"),)
+    return Path(toy.write(data, inputs=one, outputs=(TensorSpec("y", (1, 4), "float32"),)))
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.parametrize(
+    "data",
+    [node("NoSuchOperator"), node("Relu", "some.vendor"), node("Relu").replace(b"\x10\x11", b"\x10\x7f")],
+    ids=["unknown operator", "unknown domain", "opset 127"],
+)
+def test_what_no_engine_knows_is_refused_in_one_line(toy: Any, data: bytes, engine: str) -> None:
+    pytest.importorskip(MODULES[engine])
+    if engine == "openvino" and b"\x10\x7f" in data:
+        pytest.skip("OpenVINO takes an opset that it does not know as the newest that it knows")
+    with pytest.raises(ModelError, match="cannot load the model") as refusal:
+        open_runner(write_one(toy, data), backend=engine)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_graph_with_too_many_operators_is_refused_before_an_engine_sees_it(toy: Any) -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["y"])] * (MAX_OPERATORS + 1)
+    data = helper.make_model(helper.make_graph(nodes, "many", [], [])).SerializeToString()
+    with pytest.raises(ModelError, match=rf"has {MAX_OPERATORS + 1} operators; at most {MAX_OPERATORS}"):
+        OnnxRunner(write_one(toy, data))
+
+
+def test_a_model_that_memory_cannot_hold_is_refused_before_it_is_loaded(toy: Any) -> None:
+    with pytest.raises(ModelError, match="MiB of memory are free"):
+        check_room(toy.path, 1 << 45)
+
+
+def test_a_model_that_asks_for_more_memory_than_there_is_ends_in_one_line(toy: Any) -> None:
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1 << 21, 1 << 22])
+    graph = helper.make_graph(
+        [
+            helper.make_node("ConstantOfShape", ["shape"], ["big"]),
+            helper.make_node("ReduceSum", ["big"], ["sum"], keepdims=0),
+            helper.make_node("Add", ["x", "sum"], ["y"]),
+        ],
+        "big",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
+        [shape],
+    )
+    data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    with pytest.raises(ModelError) as refusal:
+        OnnxRunner(write_one(toy, data.SerializeToString()))
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("location", ["/etc/passwd", "../outside.bin", "link.bin", "weights.bin"])
+def test_weights_in_another_file_are_refused_wherever_that_lies(toy: Any, location: str) -> None:
+    (toy.folder / "link.bin").symlink_to("/etc/passwd")
+    (toy.folder / "weights.bin").write_bytes(WEIGHTS.tobytes())
+    for engine in ("onnx", "openvino"):
+        with pytest.raises(ModelError, match="keeps weights in another file"):
+            open_runner(toy.write(toy.bytes(weights_in=location)), backend=engine)
+    with pytest.raises(ModelError, match="keeps weights in another file"):
+        bare_card(toy.path)
+
+
+def test_a_file_without_a_card_gets_one_that_says_that_nothing_is_stated(toy: Any) -> None:
+    toy.path.write_bytes(toy.bytes())
+    card = bare_card(toy.path)
+    assert [str(spec) for spec in card.inputs] == ["signal float32[window, 8]", "gain float32[window, 1]"]
+    assert card.licence == "not stated: the file has no card"
+    check_runner(OnnxRunner(toy.path, card), toy.inputs(3))
+
+
+# ---------------------------------------------------------------- the fastest
+
+
+def test_until_a_model_is_prepared_it_runs_on_onnx_runtime(toy: Any, tmp_path: Path) -> None:
+    runner = open_runner(toy.write(), cache=tmp_path / "cache")
+    assert runner.description.backend == "onnx"
+    assert not (tmp_path / "cache").exists()  # nothing was measured, nothing is kept
+
+
+def test_what_was_found_fastest_is_what_runs_until_the_model_changes(toy: Any, tmp_path: Path) -> None:
+    path = toy.write_with_golden()
+    answer = find_fastest(path, cache=tmp_path, seconds=0.05)
+    assert answer.trials[0].candidate == "onnx"
+    assert answer.trials[0].ratio == 1.0
+    folder = tmp_path / "engines"
+    assert recall(read_model_file(path), 1, folder) == answer
+    assert recall(read_model_file(path), 2, folder) is None  # with other threads another may be fastest
+    assert open_runner(path, cache=tmp_path).description.backend == answer.choice.backend
+    kept = sorted(folder.glob("*.json"))
+    open_runner(path, backend="auto", cache=tmp_path)
+    assert sorted(folder.glob("*.json")) == kept  # it is not measured again
+    toy.write(toy.bytes().replace(b"scaled", b"SCALED"))
+    assert recall(read_model_file(path), 1, folder) is None
+
+
+def test_an_answer_of_another_engine_is_followed_and_one_that_fails_gives_way(
+    toy: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    path = toy.write()
+    file = read_model_file(path)
+    place = auto._place(file, 1, tmp_path / "engines")
+    place.parent.mkdir()
+    for backend, wanted in (("openvino", "openvino"), ("litert", "onnx")):
+        answer = Answer(Candidate(backend), ())
+        place.write_text(json.dumps(answer.to_json()))
+        assert open_runner(path, cache=tmp_path).description.backend == wanted
+    for broken in (
+        "",
+        "{",
+        '{"choice": {}}',
+        '{"choice": {"backend": "onnx", "options": {"x": 1}}, "trials": []}',
+    ):
+        place.write_text(broken)
+        assert open_runner(path, cache=tmp_path).description.backend == "onnx"
+
+
+def test_an_engine_that_kills_its_process_is_out_and_the_others_are_measured(
+    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    fake = tmp_path / "fake" / "openvino"
+    fake.mkdir(parents=True)
+    (fake / "__init__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n")
+    monkeypatch.setenv("PYTHONPATH", str(fake.parent))
+    answer = find_fastest(toy.write(), cache=tmp_path, seconds=0.05)
+    (trial,) = [trial for trial in answer.trials if trial.candidate == "openvino"]
+    assert trial.refused == "openvino ends its process with signal 4"
+    assert answer.choice.backend == "onnx"
+
+
+def test_who_prepares_a_model_is_seen_while_it_does(tmp_path: Path) -> None:
+    assert being_prepared(tmp_path / "none") is None
+    with preparing(tmp_path, "scores 1.0.0"):
+        assert being_prepared(tmp_path) == "scores 1.0.0"
+    assert being_prepared(tmp_path) is None
