@@ -100,7 +100,9 @@ def _command(task: Task, name: str, kind: Literal["train", "evaluate"]) -> Any:
         if kind == "evaluate":
             with progress_bars() as progress:
                 evaluation = task.evaluate(chosen, progress)
-            typer.echo(json.dumps(evaluation.to_json(), indent=2)) if as_json else print_evaluation(evaluation)
+            typer.echo(json.dumps(evaluation.to_json(), indent=2)) if as_json else print_evaluation(
+                evaluation
+            )
         else:
             assert task.train is not None
             with progress_bars() as progress:

@@ -162,9 +162,10 @@ def gradients_of(
     logits = h @ adapter.weight + adapter.bias
     logits -= logits.max(axis=1, keepdims=True)
     shares = np.exp(logits)
-    shares /= shares.sum(axis=1, keepdims=True)
+    total = shares.sum(axis=1, keepdims=True)
+    shares /= total
     rows = np.arange(len(labels))
-    loss = float(-(weights * np.log(shares[rows, labels] + 1e-12)).sum() / weights.sum())
+    loss = float((weights * (np.log(total[:, 0]) - logits[rows, labels])).sum() / weights.sum())
     shares[rows, labels] -= 1
     error = shares * (weights / weights.sum())[:, None]
     back = error @ adapter.weight.T

@@ -31,7 +31,10 @@ def weighted_mean(updates: Sequence[tuple[Arrays, int]]) -> tuple[NDArray[np.flo
         raise InputError("no update to average")
     return tuple(
         np.asarray(
-            sum(np.asarray(each, np.float64) * (count / total) for each, (_, count) in zip(same, updates, strict=True)),
+            sum(
+                np.asarray(each, np.float64) * (count / total)
+                for each, (_, count) in zip(same, updates, strict=True)
+            ),
             np.float32,
         )
         for same in zip(*(arrays for arrays, _ in updates), strict=True)
@@ -78,4 +81,6 @@ def moments(features: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArra
 
 def scale_of(mean: NDArray[np.floating], square: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the spread (d,) that belongs to averaged moments."""
-    return np.asarray(np.sqrt(np.maximum(square.astype(np.float64) - mean.astype(np.float64) ** 2, 0)) + 1e-3, np.float32)
+    return np.asarray(
+        np.sqrt(np.maximum(square.astype(np.float64) - mean.astype(np.float64) ** 2, 0)) + 1e-3, np.float32
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,9 @@ class Samples:
             raise InputError(f"{n} samples; at most {MAX_SAMPLES} are learnt from at once")
         bad = ~np.isfinite(self.features).all(axis=1)
         if bad.any():
-            raise InputError(f"{int(bad.sum())} of {n} samples hold numbers that are not finite; leave them out")
+            raise InputError(
+                f"{int(bad.sum())} of {n} samples hold numbers that are not finite; leave them out"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,7 +71,7 @@ class LearnOptions:
     passes: int = 20
     batch: int = BATCH
     rehearsed: int = REHEARSED
-    adam: Adam = Adam()
+    adam: Adam = field(default_factory=Adam)
     balanced: bool = True
     seed: int = 0
 
@@ -125,7 +127,8 @@ def _weights(labels: NDArray[np.int64], classes: int, *, balanced: bool) -> NDAr
     if not balanced:
         return np.ones(len(labels), np.float32)
     counts = np.bincount(labels, minlength=classes)
-    return (len(labels) / np.maximum(counts, 1) / (counts > 0).sum())[labels].astype(np.float32)
+    each = len(labels) / np.maximum(counts, 1) / (counts > 0).sum()
+    return np.asarray(each[labels], np.float32)
 
 
 def _batches(n: int, options: LearnOptions) -> Iterator[NDArray[np.int64]]:

@@ -14,7 +14,7 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,8 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeai_core.app import Progress
-from edgeai_core.errors import ConfigError, EdgeAIError, InputError, MissingExtraError
-from edgeai_core.learning.averaging import MIN_SAMPLES, PUBLISHED_MIX, mixed, moments, refusal, scale_of, weighted_mean
+from edgeai_core.errors import ConfigError, InputError, MissingExtraError
+from edgeai_core.learning.averaging import (
+    MIN_SAMPLES,
+    PUBLISHED_MIX,
+    mixed,
+    moments,
+    refusal,
+    scale_of,
+    weighted_mean,
+)
 from edgeai_core.learning.checkpoint import load_arrays, save_arrays
 from edgeai_core.learning.continual import Samples
 from edgeai_core.learning.mlp import FitOptions, Weights, fresh_weights, taught
@@ -138,7 +146,9 @@ class Coordinator:
         """What clients get for a round of learning."""
         return [self._mean, self._scale, *self._weights]
 
-    def take(self, round_: int, updates: Sequence[tuple[str, Sequence[NDArray[np.floating]], object]]) -> None:
+    def take(
+        self, round_: int, updates: Sequence[tuple[str, Sequence[NDArray[np.floating]], object]]
+    ) -> None:
         """Join the answers (name, arrays, samples) of a round; 0 is that of the moments.
 
         Raises InputError where fewer than two may be averaged.
@@ -242,8 +252,15 @@ def serve(
 
 
 def join(
-    samples: Samples, plan: Plan, address: str, token: str, name: str, *, authority: Path | None = None, wait_s: float = 120.0
-) -> Model | None:  # fmt: skip
+    samples: Samples,
+    plan: Plan,
+    address: str,
+    token: str,
+    name: str,
+    *,
+    authority: Path | None = None,
+    wait_s: float = 120.0,
+) -> Model | None:
     """Be a client until the server is done; return the own model. Raises InputError where the server is not there."""
     flower = flower_or_explain()
     from edgeai_core.learning.flower import client_of
@@ -263,7 +280,9 @@ def join(
 def save_model(model: Model, path: Path) -> None:
     """Write a model as a checkpoint."""
     arrays: dict[str, NDArray[np.generic]] = {"mean": model.mean, "scale": model.scale}
-    save_arrays(path, arrays | {f"weights_{n}": each for n, each in enumerate(model.weights)}, {"kind": "mlp"})
+    save_arrays(
+        path, arrays | {f"weights_{n}": each for n, each in enumerate(model.weights)}, {"kind": "mlp"}
+    )
 
 
 def load_model(path: Path) -> Model:
@@ -306,7 +325,12 @@ def _start(
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0"},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "FLWR_TELEMETRY_ENABLED": "0",
+        },
     )
     assert process.stdin is not None
     with process.stdin as pipe:

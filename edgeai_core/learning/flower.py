@@ -31,7 +31,9 @@ def client_of(client: Client, token: str, name: str) -> Any:
     """Return Flower's client around ours."""
     flower = flower_or_explain()
 
-    class _Client(flower.client.NumPyClient):  # type: ignore[misc]
+    base: Any = flower.client.NumPyClient
+
+    class _Client(base):
         def fit(self, parameters: Any, config: Any) -> Any:
             """Answer a round: the moments in the first, weights after learning in the others."""
             round_ = int(config["round"])
@@ -41,14 +43,14 @@ def client_of(client: Client, token: str, name: str) -> Any:
     return _Client().to_client()
 
 
-def strategy_of(
-    coordinator: Coordinator, token: str, clients: int, progress: Progress, wait_s: float
-) -> Any:
+def strategy_of(coordinator: Coordinator, token: str, clients: int, progress: Progress, wait_s: float) -> Any:
     """Return Flower's strategy around our coordinator: every client in every round, nothing averaged unchecked."""
     flower = flower_or_explain()
     from flwr.common import FitIns, ndarrays_to_parameters, parameters_to_ndarrays
 
-    class _Strategy(flower.server.strategy.Strategy):  # type: ignore[misc]
+    base: Any = flower.server.strategy.Strategy
+
+    class _Strategy(base):
         failed: EdgeAIError | None = None
 
         def initialize_parameters(self, client_manager: Any) -> Any:

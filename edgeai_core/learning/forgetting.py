@@ -84,9 +84,7 @@ class Comparison:
         """
         last = len(self.names) - 1
         falls = [self.fall(way, test) for test in range(last)]
-        return Figure.of(
-            -float(np.mean([each.value for each in falls])), None, sum(each.n for each in falls)
-        )
+        return Figure.of(-float(np.mean([each.value for each in falls])), None, sum(each.n for each in falls))
 
     def figures(self) -> dict[str, Figure]:
         """Return the figures by name, as fractions; falls and gaps are differences of balanced accuracy."""
@@ -110,10 +108,7 @@ class Comparison:
         return tuple(
             {
                 "learnt": "start" if stage == 0 else f"then {self.names[stage]}, {way}",
-                **{
-                    name: self.accuracy(way, stage, test).value
-                    for test, name in enumerate(self.names)
-                },
+                **{name: self.accuracy(way, stage, test).value for test, name in enumerate(self.names)},
             }
             for way in WAYS
             for stage in range(len(self.names))
@@ -141,7 +136,10 @@ def compare(
     for number, trial in enumerate(trials):
         progress("learning", number, total)
         for way in WAYS:
-            adapter, memory = trial.start, RehearsalMemory.of(trial.memory.arrays(), trial.memory.capacity, number)
+            adapter, memory = (
+                trial.start,
+                RehearsalMemory.of(trial.memory.arrays(), trial.memory.capacity, number),
+            )
             for stage in range(len(trial.stages) + 1):
                 if stage:
                     new = trial.stages[stage - 1]
@@ -158,7 +156,7 @@ def compare(
 
 
 def _largest(logits: NDArray[np.float32]) -> NDArray[np.integer]:
-    return logits.argmax(axis=1)
+    return np.asarray(logits.argmax(axis=1), np.int64)
 
 
 def _figure(tallies: Sequence[Tally], join: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Figure:

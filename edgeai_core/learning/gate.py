@@ -1,4 +1,4 @@
-"""The gate before a model that was learnt on a device replaces the one in use: better where it should be, else refused."""
+"""The gate before what was learnt on a device replaces the model in use: better where it should be, else refused."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def check_gate(
         )
     for each in (*old, new):
         if each.n < MIN_HELD_OUT:
-            reasons.append(f"only {each.n} samples of {each.what} are held out; {MIN_HELD_OUT} are needed to judge")
+            reasons.append(
+                f"only {each.n} samples of {each.what} are held out; {MIN_HELD_OUT} are needed to judge"
+            )
         elif not (math.isfinite(each.before) and math.isfinite(each.after)):
             reasons.append(f"accuracy on {each.what} is not a number")
     if not old:

@@ -70,9 +70,7 @@ def taught(weights: Weights, samples: Samples, options: FitOptions) -> Weights:
             for place, gradient in enumerate(gradients):
                 mean[place] += 0.1 * (gradient - mean[place])
                 square[place] += 0.001 * (gradient * gradient - square[place])
-                away = (mean[place] / (1 - 0.9**steps)) / (
-                    np.sqrt(square[place] / (1 - 0.999**steps)) + 1e-8
-                )
+                away = (mean[place] / (1 - 0.9**steps)) / (np.sqrt(square[place] / (1 - 0.999**steps)) + 1e-8)
                 decay = options.weight_decay * now[place] if now[place].ndim == 2 else 0.0
                 now[place] = (now[place] - options.learning_rate * (away + decay)).astype(np.float32)
     if not all(np.isfinite(each).all() for each in now):

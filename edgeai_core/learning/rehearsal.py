@@ -38,15 +38,19 @@ class RehearsalMemory:
         """Return how many samples of each key are remembered."""
         return {key: len(rows) for key, rows in self._rows.items()}
 
-    def add(self, features: NDArray[np.floating], labels: NDArray[np.integer], key: NDArray[np.integer]) -> None:
+    def add(
+        self, features: NDArray[np.floating], labels: NDArray[np.integer], key: NDArray[np.integer]
+    ) -> None:
         """Offer ``features`` (n, d) with ``labels`` (n,) and ``key`` (n,), in the order in which they came."""
         if not len(features) == len(labels) == len(key):
             raise InputError(f"{len(features)} samples with {len(labels)} labels and {len(key)} keys")
-        for row, label, own in zip(np.asarray(features, np.float32), labels.tolist(), key.tolist(), strict=True):
+        for row, label, own in zip(
+            np.asarray(features, np.float32), labels.tolist(), key.tolist(), strict=True
+        ):
             self._offer(row.copy(), int(label), int(own))
 
     def draw(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return ``count`` samples drawn with equal chance for every key, (count, d) and (count,); fewer only if empty."""
+        """Return ``count`` samples, (count, d) and (count,), every key with the same chance. InputError where empty."""
         keys = sorted(self._rows)
         if not keys:
             raise InputError("nothing is remembered yet: there is nothing to rehearse")
@@ -67,7 +71,9 @@ class RehearsalMemory:
         }
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]], capacity: int = CAPACITY, seed: int = 0) -> RehearsalMemory:
+    def of(
+        cls, arrays: Mapping[str, NDArray[Any]], capacity: int = CAPACITY, seed: int = 0
+    ) -> RehearsalMemory:
         """Go on with what ``arrays`` gave. Raises InputError where it is none of that, or more than fits."""
         memory = cls(capacity, seed)
         try:
@@ -76,7 +82,11 @@ class RehearsalMemory:
             seen = {int(key): int(count) for key, count in arrays["memory_seen"]}
         except (KeyError, ValueError, TypeError) as error:
             raise InputError(f"no rehearsal memory: {error}") from error
-        if rows.ndim != 2 or not len(rows) == len(labels) == len(keys) <= capacity or not np.isfinite(rows).all():
+        if (
+            rows.ndim != 2
+            or not len(rows) == len(labels) == len(keys) <= capacity
+            or not np.isfinite(rows).all()
+        ):
             raise InputError(f"no rehearsal memory of at most {capacity} samples: shape {rows.shape}")
         for row, label, key in zip(rows, labels.tolist(), keys.tolist(), strict=True):
             memory._rows.setdefault(key, []).append((row, label))

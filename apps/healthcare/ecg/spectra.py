@@ -7,15 +7,27 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.healthcare.ecg.options import FederatedOptions
 from apps.healthcare.ecg.rhythm import LONG, RATE_HZ
-from apps.healthcare.ecg.windows import Record, truth_of
+from apps.healthcare.ecg.windows import Record, load_records, truth_of
 from edgeai_core.app import Progress
+from edgeai_core.errors import InputError
 from edgeai_core.learning.continual import Samples
 
 BINS, BIN_HZ = 120, 0.25
 LAGS = range(5, 215, 3)
 FEATURES = BINS // 2 + len(LAGS) + 4
 """Power in steps of 0.5 Hz to 30 Hz, autocorrelation at 0.04 to 1.7 s, size, and three numbers of the shape."""
+
+
+def federated(options: FederatedOptions, progress: Progress) -> Samples:
+    """Return the windows of all records with known rhythms. Raises InputError where there are none."""
+    records = [
+        record for record in load_records(options.data, progress) if record.labels.rhythms_from != "none"
+    ]
+    if not records:
+        raise InputError("no record has rhythm labels: there is nothing to learn from")
+    return window_samples(records, options.every_s, progress)
 
 
 def spectra_of(windows_mv: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""A taught model of parts with an adapter grafted on: the model stays as it is, what is learnt later joins its score."""
+"""A taught model of parts with an adapter grafted on: the model stays, what is learnt later joins its score."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class FrozenModel:
             onnx.load_model_from_string(read_limited(path, MAX_MODEL_BYTES, "model")), path
         )
         base = self.card.parameters
-        self.threshold = float(self.card.number("base_threshold" if "base_threshold" in base else "threshold"))
+        self.threshold = float(
+            self.card.number("base_threshold" if "base_threshold" in base else "threshold")
+        )
         exposed = onnx.ModelProto()
         exposed.CopyFrom(self.model)
         exposed.graph.output.append(onnx.helper.make_tensor_value_info("pooled", 1, [1, POOLED]))
@@ -101,7 +103,9 @@ class FrozenModel:
             ("Sigmoid", ["logit"], "quality", {}),
         ):
             names = [each if each in _OUTSIDE else _PREFIX + each for each in (*inputs, output)]
-            graph.node.append(onnx.helper.make_node(kind, names[:-1], names[-1:], _PREFIX + output, **attributes))
+            graph.node.append(
+                onnx.helper.make_node(kind, names[:-1], names[-1:], _PREFIX + output, **attributes)
+            )
         outputs = {each.name: each for each in graph.output}
         del graph.output[:]
         heat = outputs["heat"]
