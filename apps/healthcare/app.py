@@ -9,7 +9,7 @@ from typing import Any
 
 from apps.healthcare.config import HealthcareConfig
 from apps.healthcare.ecg.loop import MODEL, ecg_loop, ecg_source, simulated_heart
-from apps.healthcare.ecg.options import EvaluateOptions, TrainOptions
+from apps.healthcare.ecg.options import ContinualOptions, EvaluateOptions, FederatedOptions, TrainOptions
 from apps.healthcare.imaging import options as imaging_options
 from apps.healthcare.imaging.inbox import MAX_STUDY_BYTES
 from apps.healthcare.imaging.loop import GATE, NETWORKS, imaging_loop, study_source
@@ -97,6 +97,20 @@ def train_ecg(options: TrainOptions, progress: Progress) -> Mapping[str, object]
     return train(options, progress)
 
 
+def learn_ecg(options: ContinualOptions, progress: Progress) -> object:
+    """Learn a new patient on this device; its libraries are imported only now."""
+    from apps.healthcare.ecg.adapt import continual
+
+    return continual(options, progress)
+
+
+def federate_ecg(options: FederatedOptions, progress: Progress) -> object:
+    """Return windows of records by patient, for clients to learn from; its libraries are imported only now."""
+    from apps.healthcare.ecg.spectra import federated
+
+    return federated(options, progress)
+
+
 def evaluate_imaging(options: imaging_options.EvaluateOptions, progress: Progress) -> object:
     """Measure a network of the imaging loop on labelled pictures; its libraries are imported only now."""
     from apps.healthcare.imaging.evaluate import evaluate
@@ -125,6 +139,10 @@ app = App(
             EvaluateOptions,
             train_ecg,
             TrainOptions,
+            continual=learn_ecg,
+            continual_options=ContinualOptions,
+            federated=federate_ecg,
+            federated_options=FederatedOptions,
         ),
         Task("vitals", "alarms on simulated patients", evaluate_vitals, EvaluateVitalsOptions),
         Task(

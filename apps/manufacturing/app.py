@@ -8,7 +8,7 @@ from typing import Any
 
 from apps.manufacturing.config import ManufacturingConfig
 from apps.manufacturing.inspection.loop import inspection_loop
-from apps.manufacturing.inspection.options import EvaluateOptions, TrainOptions
+from apps.manufacturing.inspection.options import ContinualOptions, EvaluateOptions, TrainOptions
 from apps.manufacturing.inspection.sources import check_recording
 from apps.manufacturing.maintenance.loop import MODELS as _MACHINE_MODELS
 from apps.manufacturing.maintenance.loop import machine_source, maintenance_loop
@@ -72,6 +72,13 @@ def train_inspection(options: TrainOptions, progress: Progress) -> Mapping[str, 
     return train(options, progress)
 
 
+def learn_inspection(options: ContinualOptions, progress: Progress) -> object:
+    """Learn a further kind of part on this device; its libraries are imported only now."""
+    from apps.manufacturing.inspection.adapt import continual
+
+    return continual(options, progress)
+
+
 def evaluate_maintenance(options: EvaluateMachineOptions, progress: Progress) -> object:
     """Measure what is foretold of machines; its libraries are imported only now."""
     from apps.manufacturing.maintenance.evaluate import evaluate
@@ -100,6 +107,8 @@ app = App(
             EvaluateOptions,
             train_inspection,
             TrainOptions,
+            continual=learn_inspection,
+            continual_options=ContinualOptions,
         ),
         Task(
             "maintenance",

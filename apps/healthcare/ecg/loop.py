@@ -62,12 +62,21 @@ def _build(config: EcgConfig) -> Parts[EcgOutput]:
     from apps.healthcare.ecg.rhythm import RhythmClassifier
     from edgeai_core.runners.onnx import OnnxRunner
 
-    classifier = RhythmClassifier(OnnxRunner(config.model or MODEL))
+    classifier = RhythmClassifier(OnnxRunner(config.model or _model_in_use()))
     settings = Settings(config.patient, config.mains_hz, config.limits)
     analyzer = EcgAnalyzer(classifier, settings)
     _warm_up(EcgAnalyzer(classifier, settings))
     step = EcgStep(analyzer, config.limits, replayed=config.recording is not None)
     return Parts((ecg_source(config),), step, step.fall_back)
+
+
+def _model_in_use() -> Path:
+    """Return what was learnt on this device and is current, else the model that ships."""
+    from edgeai_core.runners.store import current_folder
+    from edgeai_core.state import find_state
+
+    folder = current_folder(find_state(), "healthcare.ecg")
+    return MODEL if folder is None else folder / MODEL.name
 
 
 def ecg_source(config: EcgConfig) -> Player[EcgChunk] | HeartSource:

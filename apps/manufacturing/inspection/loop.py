@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgeai_core.loop.spec import Sink
     from edgeai_core.vision.usual import Usual
 
+TASK = "manufacturing.inspection"
 DEADLINE_S = 0.25
 DEPTH = 32
 """So many pictures may wait; the oldest are lost, and counted, when more come."""
@@ -62,8 +63,10 @@ def _build(config: InspectionConfig, pictures: Input[Picture]) -> Parts[Inspecti
     from apps.manufacturing.inspection.inspector import open_inspector
     from apps.manufacturing.inspection.sources import picture_source, simulated
     from apps.manufacturing.inspection.watch import CameraWatch, Counter, StillPart
+    from edgeai_core.runners.store import current_folder
+    from edgeai_core.state import find_state
 
-    inspector = open_inspector(config.model or SIMULATED_MODEL)
+    inspector = open_inspector(config.model or current_folder(find_state(), TASK) or SIMULATED_MODEL)
     step = InspectionStep(
         config,
         pictures,
