@@ -109,3 +109,150 @@ def test_a_finger_lost_is_no_desaturation_and_a_true_one_is_followed() -> None:
     for second in range(120):
         falling.take((Measurement(Sign.SPO2, 97.0 - 0.4 * max(0, second - 60)),), float(second))
     assert falling.believe(119.0).values[Sign.SPO2].value == pytest.approx(97 - 0.4 * 52, abs=2)
+
+
+def spo2(value: float, quality: float = 1.0) -> Measurement:
+    return Measurement(Sign.SPO2, value, Origin.MONITOR, quality)
+
+
+def test_a_continuous_value_is_the_median_of_fifteen_seconds() -> None:
+    for first_s, expected in ((5.0, 96.0), (4.9, 97.0)):
+        fusion = Fusion()
+        fusion.take((spo2(95),), first_s)
+        fusion.take((spo2(96),), 10.0)
+        fusion.take((spo2(98),), 20.0)
+        assert fusion.believe(20.0).values[Sign.SPO2].value == expected
+    fusion = Fusion()
+    fusion.take((spo2(95),), 5.0)
+    fusion.take((spo2(98),), 10.0)
+    assert fusion.believe(20.0).values[Sign.SPO2].value == 96.5
+    assert fusion.believe(20.1).values[Sign.SPO2].value == 98
+
+
+def test_poor_values_are_left_out_and_where_most_are_poor_the_sensor_says_nothing() -> None:
+    fusion = Fusion()
+    for second, (value, quality) in enumerate([(97, 0.4), (97, 0.9), (90, 0.39)]):
+        fusion.take((spo2(value, quality),), float(second))
+    found = fusion.believe(2.0).values[Sign.SPO2]
+    assert (found.value, found.quality, found.age_s) == (97, 0.4, 0.0)
+    fusion.take((spo2(90, 0.39),), 3.0)
+    fusion.take((spo2(90, 0.39),), 4.0)
+    assert Sign.SPO2 not in fusion.believe(4.0).values
+
+
+def test_what_is_not_given_has_the_ages_that_a_ward_uses() -> None:
+    ages = MaxAges()
+    assert ages.of(Sign.SYSTOLIC, Origin.CUFF) == 3600
+    assert ages.of(Sign.CONSCIOUSNESS, Origin.CHARTED) == 4 * 3600
+    assert ages.of(Sign.TEMPERATURE, Origin.CHARTED) == 12 * 3600
+    assert ages.of(Sign.TEMPERATURE, Origin.CUFF) == 3600
+    assert ages.of(Sign.HEART_RATE, Origin.ECG) == FRESH_S == 15
+    own = Fusion(MaxAges(cuff_s=1.0))
+    own.take((Measurement(Sign.SYSTOLIC, 120, Origin.CUFF, 0.7),), 0.0)
+    (kept,) = own.believe(1.0).values.values()
+    assert (kept.value, kept.age_s, kept.quality, kept.origins) == (120, 1.0, 0.7, (Origin.CUFF,))
+    assert own.believe(1.1).values == {}
+
+
+def test_of_a_moment_told_twice_both_count_and_the_last_of_what_is_charted() -> None:
+    fusion = Fusion()
+    fusion.take((Measurement(Sign.TEMPERATURE, 37.0, Origin.CHARTED),), 10.0)
+    fusion.take((Measurement(Sign.TEMPERATURE, 38.0, Origin.CHARTED),), 10.0)
+    assert fusion.believe(10.0).values[Sign.TEMPERATURE].value == 38.0
+    fusion.take((spo2(96),), 10.0)
+    fusion.take((spo2(98),), 10.0)
+    assert fusion.believe(10.0).values[Sign.SPO2].value == 97
+
+
+@pytest.mark.parametrize(("pulse_pressure", "taken"), [(8.0, True), (7.9, False)])
+def test_a_pressure_needs_eight_between_its_ends(pulse_pressure: float, taken: bool) -> None:
+    fusion = Fusion()
+    pressures = (
+        Measurement(Sign.SYSTOLIC, 80 + pulse_pressure, Origin.ABP),
+        Measurement(Sign.DIASTOLIC, 80, Origin.ABP),
+        Measurement(Sign.MEAN_PRESSURE, 83, Origin.ABP),
+        spo2(97),
+    )
+    fusion.take(pressures, 0.0)
+    values = fusion.believe(0.0).values
+    assert (Sign.SYSTOLIC in values) is (Sign.MEAN_PRESSURE in values) is (Sign.DIASTOLIC in values) is taken
+    assert Sign.SPO2 in values
+
+
+def test_one_end_of_a_pressure_alone_is_taken() -> None:
+    fusion = Fusion()
+    fusion.take((Measurement(Sign.SYSTOLIC, 95, Origin.ABP),), 0.0)
+    fusion.take((Measurement(Sign.DIASTOLIC, 90, Origin.CUFF),), 0.0)
+    assert set(fusion.believe(0.0).values) == {Sign.SYSTOLIC, Sign.DIASTOLIC}
+
+
+@pytest.mark.parametrize(
+    ("before", "gap_s", "fall", "taken"),
+    [
+        (4, 1.0, 4.69, True),  # 4 and 0.7 a second
+        (4, 1.0, 4.71, False),
+        (4, 0.2, 4.69, True),  # no less than a second's worth
+        (4, 0.2, 4.71, False),
+        (4, 10.0, 10.99, True),
+        (4, 10.0, 11.01, False),
+        (3, 1.0, 30.0, True),  # too little is known to say that it cannot be
+    ],
+)
+def test_a_saturation_may_fall_so_fast_and_no_faster(
+    before: int, gap_s: float, fall: float, taken: bool
+) -> None:
+    fusion = Fusion()
+    for second in range(before):
+        fusion.take((spo2(97),), float(second))
+    at_s = before - 1 + gap_s
+    fusion.take((spo2(97 - fall),), at_s)
+    newest = [each.value for _, each in fusion._series[Sign.SPO2, Origin.MONITOR]][-1]
+    assert (newest == 97 - fall) is taken
+    charted = Fusion()
+    for second in range(5):
+        charted.take((Measurement(Sign.SPO2, 97, Origin.CHARTED),), float(second))
+    charted.take((Measurement(Sign.SPO2, 60, Origin.CHARTED),), 5.0)
+    assert charted.believe(5.0).values[Sign.SPO2].value == 60
+
+
+def test_what_could_not_be_is_told_for_as_long_as_a_sensor_counts_as_fresh() -> None:
+    fusion = Fusion()
+    fusion.take((spo2(97),), 0.0)
+    fusion.take((spo2(20),), 20.0)
+    assert fusion.believe(20.0).implausible == {Sign.SPO2}
+    assert fusion.believe(34.9).implausible == {Sign.SPO2}
+    assert fusion.believe(35.0).implausible == frozenset()
+    assert fusion.believe(35.0).silent == {Sign.SPO2}
+    fusion.take((spo2(97),), 36.0)
+    assert fusion.believe(36.0).silent == frozenset()
+
+
+@pytest.mark.parametrize(("other", "joined"), [(99.0, True), (98.9, False)])
+def test_heart_rates_agree_within_a_tenth(other: float, joined: bool) -> None:
+    fusion = Fusion()
+    fusion.take((rate(110, Origin.ECG, 0.9), rate(other, Origin.PPG, 0.8)), 0.0)
+    found = fusion.believe(0.0).values[Sign.HEART_RATE]
+    assert found.origins == ((Origin.ECG, Origin.PPG) if joined else (Origin.ECG,))
+
+
+def test_a_joined_heart_rate_has_the_newest_age_and_the_best_quality() -> None:
+    fusion = Fusion()
+    fusion.take((rate(70, Origin.ECG, 0.6),), 0.0)
+    fusion.take((rate(72, Origin.PPG, 0.9),), 2.0)
+    found = fusion.believe(3.0).values[Sign.HEART_RATE]
+    assert (found.age_s, found.quality, found.origins) == (1.0, 0.9, (Origin.PPG, Origin.ECG))
+
+
+def test_a_charted_heart_rate_counts_where_no_sensor_gives_one() -> None:
+    fusion = Fusion()
+    fusion.take((Measurement(Sign.HEART_RATE, 80, Origin.CHARTED),), 0.0)
+    fusion.take((Measurement(Sign.HEART_RATE, 90, Origin.CUFF),), 5.0)
+    assert fusion.believe(6.0).values[Sign.HEART_RATE].value == 90
+    fusion.take((rate(70, Origin.ECG),), 6.0)
+    assert fusion.believe(6.0).values[Sign.HEART_RATE].origins == (Origin.ECG,)
+
+
+def test_of_two_running_sensors_the_better_is_believed() -> None:
+    fusion = Fusion()
+    fusion.take((spo2(97, 0.6), Measurement(Sign.SPO2, 92, Origin.PPG, 0.9)), 0.0)
+    assert fusion.believe(0.0).values[Sign.SPO2].value == 92
