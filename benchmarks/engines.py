@@ -92,10 +92,8 @@ def time_model(model: Model, threads: int, seconds: float, cache: Path) -> float
     ratios = of_round["auto"] / of_round[best]
     drawn = np.random.default_rng(0).integers(0, len(ratios), (2000, len(ratios)))
     low, high = np.percentile(np.median(ratios[drawn], axis=1), [2.5, 97.5])
-    cells = [
-        f"{np.median(of_round[n]) / 1e6:.3f}" if n in times else "-"
-        for n in ("onnxruntime", "openvino", "litert")
-    ]
+    medians = {name: f"{np.median(each) / 1e6:.3f}" for name, each in of_round.items()}
+    cells = [medians.get(name, "-") for name in ("onnxruntime", "openvino", "litert")]
     ratio = float(np.median(ratios))
     print(
         f"| {model.name} | {answer.choice} | {medians['auto']} | {' | '.join(cells)} "
