@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeai_core.errors import ModelError
 from edgeai_core.optimize.power import EnergyMeter
-from edgeai_core.runners.card import ModelCard
+from edgeai_core.runners.card import ModelCard, pack_card, unpack_card
 from edgeai_core.runners.model_file import read_model_file
 from edgeai_core.runners.open import open_runner
 from edgeai_core.runners.runner import EngineDescription, EngineRunner
@@ -109,7 +109,7 @@ def measure_apart(
     """
     file = read_model_file(model, card)
     asked = {
-        "model": str(model), "card": str(card) if isinstance(card, Path) else None, "backend": backend,
+        "model": str(model), "card": pack_card(card), "backend": backend,
         "threads": threads, "seconds": seconds, "cache": None if cache is None else str(cache),
     }  # fmt: skip
     command = [sys.executable, "-m", "edgeai_core.optimize.measure", json.dumps(asked)]
@@ -144,7 +144,7 @@ def resident_mib() -> float | None:
 def _measure_here(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Measure in this process, which has done nothing yet."""
     path = Path(asked["model"])
-    card = Path(asked["card"]) if asked["card"] else None
+    card = unpack_card(asked["card"])
     cache = Path(asked["cache"]) if asked["cache"] else None
     before = resident_mib()
     begun = time.perf_counter()

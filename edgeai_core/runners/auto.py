@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgeai_core.errors import EdgeAIError, ModelError
-from edgeai_core.runners.card import ModelCard, write_whole
+from edgeai_core.runners.card import ModelCard, pack_card, unpack_card, write_whole
 from edgeai_core.runners.machine import this_machine
 from edgeai_core.runners.model_file import ModelFile, read_model_file
 from edgeai_core.runners.open import Options, backends_for, engine_versions, open_on
@@ -200,9 +200,8 @@ def _measure_apart(
     report: Report,
 ) -> tuple[Answer | None, dict[str, str]]:
     """Return the answer of a child process, or which candidate it died of."""
-    place = card if isinstance(card, Path) else file.folder / f"{file.path.stem}.card.toml"
     asked = {
-        "model": str(file.path), "card": str(place), "threads": threads, "seconds": seconds, "dead": dict(dead)
+        "model": str(file.path), "card": pack_card(card), "threads": threads, "seconds": seconds, "dead": dict(dead)
     }  # fmt: skip
     command = [sys.executable, "-m", "edgeai_core.runners.auto", json.dumps(asked)]
     trying, last = "", ""
@@ -237,7 +236,7 @@ def _tell(word: str, rest: object) -> None:
 
 def _compare(asked: Mapping[str, Any]) -> Answer:
     """Open every candidate, hold its answers against the first's, and let all take turns."""
-    model, card, threads = Path(asked["model"]), Path(asked["card"]), int(asked["threads"])
+    model, card, threads = Path(asked["model"]), unpack_card(asked["card"]), int(asked["threads"])
     file = read_model_file(model, card)
     vectors = file.golden()
     inputs = dict(vectors[0].inputs) if vectors else noise(file.card.inputs)

@@ -215,6 +215,20 @@ def write_card(card: ModelCard, path: Path) -> None:
     write_whole(path, tomli_w.dumps(_stated(asdict(card))).encode("utf-8"))
 
 
+def pack_card(card: ModelCard | Path | None) -> dict[str, Any] | str | None:
+    """Return a card, or where it lies, as plain values for another process of this program."""
+    return str(card) if isinstance(card, Path) else None if card is None else asdict(card)
+
+
+def unpack_card(packed: dict[str, Any] | str | None) -> ModelCard | Path | None:
+    """Take back what ``pack_card`` gave."""
+    if packed is None or isinstance(packed, str):
+        return None if packed is None else Path(packed)
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(ModelCard).validate_json(json.dumps(packed))
+
+
 def digest_of(path: Path) -> str:
     """Return the SHA-256 of a file in lower-case hexadecimal."""
     with path.open("rb") as file:
