@@ -49,7 +49,7 @@ class Plan:
     ``mix`` is the share of the common weights in a client's own before it learns on; 1 is plain federated averaging.
     """
 
-    rounds: int = 20
+    rounds: int = 10
     passes: int = 1
     mix: float = PUBLISHED_MIX
     hidden: int = HIDDEN

@@ -11,7 +11,7 @@ class FederatedOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     clients: int = Field(5, ge=2, le=50, description="whose patients or parts the data are divided among")
-    rounds: int = Field(20, ge=1, le=1000, description="of learning and averaging")
+    rounds: int = Field(10, ge=1, le=1000, description="of learning and averaging")
     mix: str = Field(
         "fedavg",
         description="fedavg: clients take the common weights as they are; a number from 0 to 1: that share of them,"
