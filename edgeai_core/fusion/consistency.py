@@ -43,45 +43,73 @@ class SensorHealth:
 
     Over the last ``window_s`` two things are looked at: how many of the tracks that it should have seen were found
     near a measurement (a sensor that is shifted, frozen or stamped wrongly misses its own gates), and whether the
-    innovations are larger than their covariance allows (a noisy or slightly shifted one).
+    innovations are larger than their covariance allows (a noisy or slightly shifted one). These count by their median,
+    and only where two tracks were in view on average: that one track swerves is no fault of the sensor's.
     """
 
     def __init__(
         self,
         dimension: int,
-        window_s: float = 1.0,
+        window_s: float = 1.5,
         least: float = 8.0,
-        found: float = 0.35,
-        excess: float = 2.0,
+        found: float = 0.15,
+        excess: float = 6.0,
+        tracks: float = 1.5,
     ) -> None:
-        self.dimension, self.window_s, self.least, self.found, self.excess = (
-            dimension,
-            window_s,
-            least,
-            found,
-            excess,
-        )
-        self._scans: deque[tuple[float, float, int, float]] = deque(maxlen=4096)
+        self.dimension, self.window_s, self.least = dimension, window_s, least
+        self.found, self.excess, self.tracks = found, excess, tracks
+        self._scans: deque[tuple[float, float, int, tuple[float, ...]]] = deque(maxlen=4096)
 
-    def record(self, time_s: float, expected: float, nis: Floats) -> None:
-        """Take a scan: how many tracks it should have seen, and the squared innovations of those that it did."""
-        known = nis[np.isfinite(nis)]
-        self._scans.append((time_s, expected, len(known), float(known.sum())))
+    def record(self, time_s: float, expected: float, nis: Floats, shared: int = 2) -> None:
+        """Take a scan: how many tracks it should have seen, the squared innovations of those that it did.
+
+        ``shared`` counts the tracks in its view that others see too.
+        """
+        self._scans.append((time_s, expected, shared, tuple(nis[np.isfinite(nis)].tolist())))
         while self._scans and self._scans[0][0] < time_s - self.window_s:
             self._scans.popleft()
 
     @property
     def known(self) -> bool:
         """Whether it should have seen enough of late to be judged."""
-        return sum(scan[1] for scan in self._scans) >= self.least
+        expected = sum(scan[1] for scan in self._scans)
+        return expected >= self.least and sum(scan[2] for scan in self._scans) >= self.tracks * len(
+            self._scans
+        )
 
     def contradicted(self) -> bool:
         """Return whether what it measured cannot be, at far beyond chance; False where too little was seen to tell."""
-        expected = sum(scan[1] for scan in self._scans)
-        found = sum(scan[2] for scan in self._scans)
-        if expected >= self.least and found < self.found * expected:
-            return True
-        if found < self.least:
+        if not self.known:
             return False
-        mean = sum(scan[3] for scan in self._scans) / found
-        return mean > max(self.excess * self.dimension, mean_bounds(self.dimension, found, 0.9999)[1])
+        nis = [value for scan in self._scans for value in scan[3]]
+        if len(nis) < self.found * sum(scan[1] for scan in self._scans):
+            return True
+        if len(nis) < self.least or sum(scan[2] for scan in self._scans) < self.tracks * len(self._scans):
+            return False
+        # the median of chi-square by Wilson and Hilferty, PNAS 17:684-688 (1931)
+        typical = self.dimension * (1 - 2 / (9 * self.dimension)) ** 3
+        return float(np.median(nis)) > self.excess * typical
+
+
+class Corroboration:
+    """Tells whether what one sensor sees is seen by the others too: one that is wrong from its first scan on is not.
+
+    Such a sensor never misses its own gates: it keeps tracks of its own beside those of the others.
+    """
+
+    def __init__(self, window_s: float = 2.0, least_scans: int = 12, share: float = 0.25) -> None:
+        self.window_s, self.least_scans, self.share = window_s, least_scans, share
+        self._scans: deque[tuple[float, int, int, int]] = deque(maxlen=4096)
+
+    def record(self, time_s: float, together: int, alone: int, others: int) -> None:
+        """Take a scan: how many sure tracks in view of all are seen by it and others, it alone, only the others."""
+        self._scans.append((time_s, together, alone, others))
+        while self._scans and self._scans[0][0] < time_s - self.window_s:
+            self._scans.popleft()
+
+    def contradicted(self) -> bool:
+        """Return whether the others agree on things that it does not see, and it sees things of its own instead."""
+        scans = len(self._scans)
+        together, alone, others = (sum(scan[k] for scan in self._scans) for k in (1, 2, 3))
+        apart = min(alone, others)
+        return scans >= self.least_scans and apart >= scans and together < self.share * (together + apart)

@@ -22,7 +22,7 @@ from apps.automotive.perception.detections import (
     RadarPoints,
 )
 from edgeai_core.errors import InputError
-from edgeai_core.fusion.consistency import SensorHealth
+from edgeai_core.fusion.consistency import Corroboration, SensorHealth
 from edgeai_core.fusion.history import History
 from edgeai_core.fusion.imm import ModelSet
 from edgeai_core.fusion.motion import ConstantTurn
@@ -42,6 +42,9 @@ _SIZES = {
     ObjectKind.CYCLIST: ((1.8, 0.6, 1.72), (0.2, 0.15, 0.12)),
 }
 """Length, width and height of road users, m, and their standard deviations: what is known before it is measured."""
+
+_BEHIND_M, _HIDDEN = 4.0, 0.2
+"""What lies so much farther in the same direction is hidden, and seen so much more seldom; so is what is far away."""
 
 _HEADING_RAD = 0.35
 """A path known no better than this (one standard deviation) tells no heading."""
@@ -63,6 +66,7 @@ class FusionConfig:
     camera_bearing_rad: float = 0.006
     camera_depression_rad: float = 0.008
     camera_height_share: float = 0.12
+    camera_edge_px: float = 2.5
     camera_detection: float = 0.7
     camera_range_m: float = 90.0
     camera_false: float = 0.5
@@ -98,6 +102,8 @@ class Fusion:
         tracker = Tracker(ModelSet(motions, ((0.0, 0.3), (0.5, 0.0))), _STATES, c.lifecycle, len(ObjectKind))
         self._history = History(tracker, c.memory_s)
         self._health = {name: SensorHealth(k) for name, k in (("camera", 3), ("lidar", 2), ("radar", 3))}
+        self._company = {name: Corroboration() for name in self._health}
+        self._sensors: dict[str, Sensor] = {}
         self._odometry: list[tuple[int, Odometry]] = []
         self._numbers: dict[int, int] = {}
         self._next_number = 1
@@ -143,7 +149,7 @@ class Fusion:
         view = BearingBox(
             x, y, mount.position_m[2], ego.yaw_rad,
             (c.camera_bearing_rad, c.camera_depression_rad, c.camera_height_share),
-            _HEIGHT, *_unseen(ObjectKind.UNKNOWN), shape=_SHAPE,
+            _HEIGHT, *_unseen(ObjectKind.UNKNOWN), shape=_SHAPE, edge_rad=c.camera_edge_px / mount.focal_px,
         )  # fmt: skip
         sees = _sector(x, y, ego.yaw_rad, half, c.camera_range_m, c.camera_detection)
         space = 2 * half * 0.3 * 3.0
@@ -230,23 +236,57 @@ class Fusion:
     def suspects(self) -> tuple[str, ...]:
         """Return the sensors (``camera``, ``lidar``, ``radar``) whose measurements the others contradict.
 
-        Where two are at odds with the tracks and the third is not, the tracks follow the third: it is the suspect.
-        Two sensors alone cannot tell which of them is wrong. What a suspect measures is not used until it agrees again.
+        Where two are at odds with the tracks and the third is not, the tracks follow the third: it is the suspect. One
+        that sees what the others do not, and not what they agree on, was wrong from the start. Two sensors alone cannot
+        tell which of them is wrong. What a suspect measures is not used until it agrees again.
         """
         odd = [name for name, health in self._health.items() if health.contradicted()]
         if len(odd) == 2:
             odd = [name for name, health in self._health.items() if name not in odd and health.known]
+        if not odd:
+            odd = [name for name, company in self._company.items() if company.contradicted()]
         return tuple(odd) if len(odd) == 1 else ()
 
     def _push(self, scan: Scan) -> None:
-        health = self._health[scan.sensor.name]
-        table = self._history.at(scan.time_s) if scan.sensor.name in self.suspects() else None
+        name = scan.sensor.name
+        self._sensors[name] = scan.sensor
+        table = self._history.at(scan.time_s) if name in self.suspects() else None
         if table is not None:
             went: Association | None = self._history.tracker.update(table, scan)[1]
         else:
             went = self._history.push(scan)
-        if went is not None:
-            health.record(scan.time_s, went.expected, went.shared_nis)
+        if went is None:
+            return
+        self._health[name].record(scan.time_s, went.expected, went.shared_nis, went.shared)
+        if table is not None:
+            self._note_company(scan, table, {int(row) for row in went.row if 0 <= row < len(table)})
+        elif self._history.table is not None:
+            self._note_company(scan, self._history.table, None)
+
+    def _note_company(self, scan: Scan, table: TrackTable, met: set[int] | None) -> None:
+        """Note with whom a sensor sees the sure tracks that all three should see.
+
+        A suspect's scans make no tracks; of it only ``met`` is known, the others' tracks that it agrees with.
+        """
+        if len(self._sensors) < len(self._health):
+            return
+        mean = table.belief.moments()[0]
+        sure = table.confirmed.copy()
+        for sensor in self._sensors.values():
+            sees = sensor.detection
+            sure &= (sees(mean) if callable(sees) else np.full(len(mean), sees)) > 0.3
+        bit, by = scan.sensor.bit, table.seen_by
+        rest = sum(sensor.bit for sensor in self._sensors.values()) - bit
+        others = sure & ((by & rest) == rest)
+        if met is not None:
+            agreed = sum(1 for row in np.flatnonzero(others).tolist() if row in met)
+            missed = int(others.sum()) - agreed
+            self._company[scan.sensor.name].record(scan.time_s, agreed, missed, missed)
+            return
+        mine = (by & bit) != 0
+        together, alone = sure & mine & ((by & rest) != 0), sure & (by == bit)
+        counts = (int(each.sum()) for each in (together, alone, others & ~mine))
+        self._company[scan.sensor.name].record(scan.time_s, *counts)
 
     def _time_s(self, time_ns: int) -> float:
         """Seconds since the first stamp: small numbers, so that none of a stamp's digits is lost."""
@@ -336,12 +376,22 @@ def _placed(ego: Odometry, ahead_m: float, left_m: float) -> tuple[float, float]
 def _sector(
     x: float, y: float, yaw: float, half_rad: float, range_m: float, detection: float
 ) -> Callable[[Floats], Floats]:
-    """Return the probability that a sensor sees a state: within its sector as declared, beyond hardly ever."""
+    """Return the probability that a sensor sees a state: as declared within its sector, beyond hardly ever.
+
+    From half of its range on it falls to a fifth; so it does for what lies behind something nearer.
+    """
 
     def sees(mean: Floats) -> Floats:
         dx, dy = mean[:, 0] - x, mean[:, 1] - y
-        off = np.abs(np.mod(np.arctan2(dy, dx) - yaw + np.pi, 2 * np.pi) - np.pi)
-        within = (np.hypot(dx, dy) < range_m) & (off < half_rad)
-        return np.where(within, detection, 0.02)
+        away, bearing = np.hypot(dx, dy), np.arctan2(dy, dx)
+        off = np.abs(np.mod(bearing - yaw + np.pi, 2 * np.pi) - np.pi)
+        within = (away < range_m) & (off < half_rad)
+        turn = mean[:, _YAW] - bearing
+        half = (np.abs(np.sin(turn)) * mean[:, _LENGTH] + np.abs(np.cos(turn)) * mean[:, _WIDTH]) / 2
+        aside = np.abs(np.mod(bearing[:, None] - bearing + np.pi, 2 * np.pi) - np.pi)
+        behind = (aside * away < half) & (away[:, None] > away + _BEHIND_M)
+        share = np.clip(1.0 - 2.0 * (1.0 - _HIDDEN) * (away / range_m - 0.5), _HIDDEN, 1.0)
+        share = np.where(behind.any(axis=1), _HIDDEN, share)
+        return np.where(within, share * detection, 0.02)
 
     return sees

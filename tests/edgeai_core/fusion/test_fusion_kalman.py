@@ -184,7 +184,7 @@ def test_a_sensor_that_misses_what_others_see_is_contradicted_and_one_that_agree
     for step in range(20):
         good.record(0.1 * step, 3.0, rng.chisquare(2, 3))
         shifted.record(0.1 * step, 3.0, np.full(3, np.nan))
-        noisy.record(0.1 * step, 3.0, 4 * rng.chisquare(2, 3))
+        noisy.record(0.1 * step, 3.0, 9 * rng.chisquare(2, 3))
         idle.record(0.1 * step, 0.0, np.zeros(0))
     assert not good.contradicted()
     assert shifted.contradicted()
