@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apps.manufacturing.app import app, inputs
+from apps.manufacturing.app import app
 from apps.manufacturing.config import ManufacturingConfig
-from apps.manufacturing.inspection.sources import picture_source
-from apps.manufacturing.maintenance.loop import machine_source
 from apps.manufacturing.maintenance.recording import MachineChunk
 from edgeai_core.clock import VirtualClock
 from edgeai_core.errors import EndOfStream, InputError
 from edgeai_core.recording.file import EXACT_TOPIC, Entry, RecordingFile
 from edgeai_core.recording.record import Ended, Record, arrival, to_buffers
+from edgeai_core.recording.source import from_recording
 from edgeai_core.sample import Sample
 from edgeai_core.sensors.picture import Picture
 
@@ -34,7 +33,10 @@ def recorded(path: Path, loop: str, source: str, data: list[Any]) -> Path:
     return path
 
 
-def played(source: Any) -> list[Any]:
+def played(loop: str, path: Path) -> list[Any]:
+    """Return what the loop's one input is fed from a recorded run."""
+    spec = next(each for each in app.loops(ManufacturingConfig()) if each.name == loop)
+    (source,) = from_recording(spec, "manufacturing", path).build().sources
     source.open(VirtualClock())
     out = []
     try:
@@ -51,8 +53,7 @@ def test_pictures_of_a_recorded_run_are_inspected_again(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     pictures = [Picture(random.integers(0, 255, (40, 30), np.uint8), f"part {n}") for n in range(3)]
     path = recorded(tmp_path / "run.mcap", "manufacturing.inspection", "camera", pictures)
-    config = inputs(ManufacturingConfig(), {"inspection": str(path)})
-    found = played(picture_source(config.inspection))
+    found = played("inspection", path)
     assert [each.data.name for each in found] == ["part 0", "part 1", "part 2"]
     assert np.array_equal(found[2].data.pixels, pictures[2].pixels)
     assert [each.sequence for each in found] == [1, 2, 3]
@@ -71,8 +72,7 @@ def test_vibration_of_a_recorded_run_is_analysed_again(tmp_path: Path) -> None:
         for n in range(2)
     ]
     path = recorded(tmp_path / "run.mcap", "manufacturing.maintenance", "machine", chunks)
-    config = inputs(ManufacturingConfig(), {"maintenance": str(path)})
-    found = played(machine_source(config.maintenance))
+    found = played("maintenance", path)
     assert np.array_equal(found[1].data.vibration, chunks[1].vibration)
     assert found[1].data.slow["rpm"] == 1500.0
     assert found[1].data.channels == ("radial", "axial")
@@ -81,5 +81,5 @@ def test_vibration_of_a_recorded_run_is_analysed_again(tmp_path: Path) -> None:
 def test_a_recording_of_something_else_is_refused_before_anything_starts(tmp_path: Path) -> None:
     path = recorded(tmp_path / "run.mcap", "toy.watch", "camera", [1])
     for loop in ("inspection", "maintenance"):
-        with pytest.raises(InputError, match="holds nothing of input"):
-            app.inputs(ManufacturingConfig(), {loop: str(path)})
+        with pytest.raises(InputError, match="holds nothing of"):
+            played(loop, path)
