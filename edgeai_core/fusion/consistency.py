@@ -92,24 +92,26 @@ class SensorHealth:
 
 
 class Corroboration:
-    """Tells whether what one sensor sees is seen by the others too: one that is wrong from its first scan on is not.
+    """Tells whether a sensor sees what the others agree on: one that is wrong from its first scan on hardly ever does.
 
-    Such a sensor never misses its own gates: it keeps tracks of its own beside those of the others.
+    Such a sensor need not miss its own gates, for it keeps tracks of its own. Which of two sensors that contradict each
+    other is wrong, it cannot tell. ``own``: tracks of its own, on average, that it must have too; for a sensor that is
+    blind to some things that the others see.
     """
 
-    def __init__(self, window_s: float = 2.0, least_scans: int = 12, share: float = 0.25) -> None:
-        self.window_s, self.least_scans, self.share = window_s, least_scans, share
+    def __init__(self, own: float = 0.0, window_s: float = 3.0, least_scans: int = 15) -> None:
+        self.own, self.window_s, self.least_scans = own, window_s, least_scans
         self._scans: deque[tuple[float, int, int, int]] = deque(maxlen=4096)
 
-    def record(self, time_s: float, together: int, alone: int, others: int) -> None:
-        """Take a scan: how many sure tracks in view of all are seen by it and others, it alone, only the others."""
-        self._scans.append((time_s, together, alone, others))
+    def record(self, time_s: float, together: int, missed: int, alone: int) -> None:
+        """Take a scan: of what the others agree on it saw ``together`` and not ``missed``; ``alone`` it has tracks."""
+        self._scans.append((time_s, together, missed, alone))
         while self._scans and self._scans[0][0] < time_s - self.window_s:
             self._scans.popleft()
 
     def contradicted(self) -> bool:
-        """Return whether the others agree on things that it does not see, and it sees things of its own instead."""
+        """Return whether it saw less than a tenth of what the others agreed on, and that was something all the time."""
         scans = len(self._scans)
-        together, alone, others = (sum(scan[k] for scan in self._scans) for k in (1, 2, 3))
-        apart = min(alone, others)
-        return scans >= self.least_scans and apart >= scans and together < self.share * (together + apart)
+        together, missed, alone = (sum(scan[k] for scan in self._scans) for k in (1, 2, 3))
+        much = scans >= self.least_scans and missed >= scans and alone >= self.own * scans
+        return much and together < 0.1 * (together + missed)

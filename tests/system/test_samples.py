@@ -35,6 +35,7 @@ def test_the_demo_plays_every_app_with_recordings_and_knows_what_is_to_come() ->
     cast = choose_cast(SAMPLES)
     assert {"automotive", "healthcare", "manufacturing"} <= set(cast.arguments)
     assert f"healthcare.ecg={SAMPLES / 'healthcare' / 'ecg'}" in cast.arguments
+    assert cast.in_time == {"EMERGENCY_BRAKING"}
     in_time = {code for _, code, at_s in cast.expected if at_s + MARGIN_S <= SECONDS_WITHOUT_TERMINAL}
     assert {"VENTRICULAR_FIBRILLATION", "ASYSTOLE", "EMERGENCY_BRAKING"} <= in_time
 

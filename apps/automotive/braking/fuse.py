@@ -17,6 +17,10 @@ CROSSING_WITHIN_S = 2.5
 SETTLED_S = 0.4
 SETTLED_MPS = 1.0
 """A younger track, or one known no better across the road, has no sideways speed that one could stop a car for."""
+KNOWN_MPS, KNOWN_M = 3.0, 0.7
+"""A track whose speed along the road, or place across it, is known no better (one deviation) is none to brake for."""
+TWIN_M, TWIN_S, TWIN_MPS = 3.0, 0.5, 3.0
+"""A vehicle so near to one that is older by so much, at another speed, is an echo of it: two bodies cannot be there."""
 LOWEST_BRAKING_MPS2 = 1.5
 """A deceleration smaller than this is noise of the estimate."""
 STANDS_MPS = 2.0
@@ -94,7 +98,11 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
     away = tracks.position_m[which] - (odometry.x_m, odometry.y_m)
     cos, sin = np.cos(odometry.yaw_rad), np.sin(odometry.yaw_rad)
     vx, vy = cos * velocity[:, 0] + sin * velocity[:, 1], cos * velocity[:, 1] - sin * velocity[:, 0]
-    settled = (tracks.age_s[which] > SETTLED_S) & (_across_mps(tracks, which, cos, sin) < SETTLED_MPS)
+    covariance = np.nan_to_num(tracks.covariance[which], nan=np.inf)
+    settled = (tracks.age_s[which] > SETTLED_S) & (_deviation(covariance[:, 2:, 2:], -sin, cos) < SETTLED_MPS)
+    known = _deviation(covariance[:, 2:, 2:], cos, sin) < KNOWN_MPS
+    known &= _deviation(covariance[:, :2, :2], -sin, cos) < KNOWN_M
+    known &= ~_echoes(tracks, which, cos, sin)
     # until then nothing moves sideways, and what is longer than wide lies along the road
     vy = np.where(settled, vy, 0.0)
     x = cos * away[:, 0] + sin * away[:, 1] + vx * age_s
@@ -119,7 +127,7 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
     # Between front and tail it sweeps from `then` to `later`: a threat where that meets the corridor.
     sweeps = (np.minimum(then, later) < edge + 0.2) & (np.maximum(then, later) > -edge - 0.2)
     inside = np.where(crosses, sweeps, np.abs(beside) < edge)
-    inside &= (along + half_along > path.front_m) & (gap < 130.0)
+    inside &= known & (along + half_along > path.front_m) & (gap < 130.0)
     return [
         Threat(
             max(float(gap[i]), 0.0), float(speed[i]), 0.0,
@@ -130,11 +138,24 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
     ]  # fmt: skip
 
 
-def _across_mps(tracks: Tracks, which: NDArray[np.intp], cos: float, sin: float) -> Floats:
-    """Return how well (one standard deviation, m/s) the tracks' speeds across the ego's heading are known."""
-    p = tracks.covariance[which][:, 2:4, 2:4]
-    variance = sin * sin * p[:, 0, 0] - 2 * sin * cos * p[:, 0, 1] + cos * cos * p[:, 1, 1]
+def _deviation(covariance: Floats, x: float, y: float) -> Floats:
+    """Return the standard deviations (n,) along the direction (x, y) of covariances (n, 2, 2)."""
+    p = covariance
+    variance = x * x * p[:, 0, 0] + 2 * x * y * p[:, 0, 1] + y * y * p[:, 1, 1]
     return np.sqrt(np.maximum(np.nan_to_num(variance, nan=np.inf), 0.0))
+
+
+def _echoes(tracks: Tracks, which: NDArray[np.intp], cos: float, sin: float) -> NDArray[np.bool_]:
+    """Return which vehicles lie inside an older one of another speed: mostly a sensor's second look at it."""
+    place, age_s, speed = tracks.position_m[which], tracks.age_s[which], tracks.velocity_mps[which]
+    away = place[None] - place[:, None]
+    along, beside = away @ np.array([cos, sin]), away @ np.array([-sin, cos])
+    inside = (np.abs(along) < TWIN_M) & (np.abs(beside) < TWIN_M / 2)
+    other = np.hypot(*(speed[None] - speed[:, None]).transpose(2, 0, 1)) > TWIN_MPS
+    kind = tracks.kind[which]
+    body = (kind != ObjectKind.PEDESTRIAN) & (kind != ObjectKind.CYCLIST)
+    older = (age_s > age_s[:, None] + TWIN_S) & body & body[:, None]
+    return np.asarray((inside & other & older).any(axis=1))
 
 
 def merged(

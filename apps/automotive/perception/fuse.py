@@ -46,6 +46,9 @@ _SIZES = {
 _BEHIND_M, _HIDDEN = 4.0, 0.2
 """What lies so much farther in the same direction is hidden, and seen so much more seldom; so is what is far away."""
 
+_SURELY = 0.3
+"""What a sensor sees more often than this it should see."""
+
 _HEADING_RAD = 0.35
 """A path known no better than this (one standard deviation) tells no heading."""
 
@@ -102,7 +105,8 @@ class Fusion:
         tracker = Tracker(ModelSet(motions, ((0.0, 0.3), (0.5, 0.0))), _STATES, c.lifecycle, len(ObjectKind))
         self._history = History(tracker, c.memory_s)
         self._health = {name: SensorHealth(k) for name, k in (("camera", 3), ("lidar", 2), ("radar", 3))}
-        self._company = {name: Corroboration() for name in self._health}
+        # posts are no road users: a camera that passes over what the others see must see something else to be wrong
+        self._company = {name: Corroboration(0.5 if name == "camera" else 0.0) for name in self._health}
         self._sensors: dict[str, Sensor] = {}
         self._odometry: list[tuple[int, Odometry]] = []
         self._numbers: dict[int, int] = {}
@@ -236,16 +240,20 @@ class Fusion:
     def suspects(self) -> tuple[str, ...]:
         """Return the sensors (``camera``, ``lidar``, ``radar``) whose measurements the others contradict.
 
-        Where two are at odds with the tracks and the third is not, the tracks follow the third: it is the suspect. One
-        that sees what the others do not, and not what they agree on, was wrong from the start. Two sensors alone cannot
-        tell which of them is wrong. What a suspect measures is not used until it agrees again.
+        Where two are at odds with the tracks and the third is not, the tracks follow the third: it is the suspect. Two
+        sensors alone cannot tell which of them is wrong. What a suspect measures is not used until it agrees again.
         """
         odd = [name for name, health in self._health.items() if health.contradicted()]
         if len(odd) == 2:
             odd = [name for name, health in self._health.items() if name not in odd and health.known]
-        if not odd:
-            odd = [name for name, company in self._company.items() if company.contradicted()]
         return tuple(odd) if len(odd) == 1 else ()
+
+    def at_odds(self) -> tuple[str, ...]:
+        """Return the sensors that hardly ever see what the others agree on: one of them was wrong from the start.
+
+        They are used all the same, for which of two that contradict each other is wrong nobody knows.
+        """
+        return tuple(name for name, company in self._company.items() if company.contradicted())
 
     def _push(self, scan: Scan) -> None:
         name = scan.sensor.name
@@ -258,35 +266,27 @@ class Fusion:
         if went is None:
             return
         self._health[name].record(scan.time_s, went.expected, went.shared_nis, went.shared)
-        if table is not None:
-            self._note_company(scan, table, {int(row) for row in went.row if 0 <= row < len(table)})
-        elif self._history.table is not None:
-            self._note_company(scan, self._history.table, None)
+        after = self._history.table if table is None else table
+        if after is not None and len(self._sensors) == len(self._health):
+            rows = went.row[(went.row >= 0) & (went.row < len(after))]
+            self._note_company(scan, after, rows, suspect=table is not None)
 
-    def _note_company(self, scan: Scan, table: TrackTable, met: set[int] | None) -> None:
-        """Note with whom a sensor sees the sure tracks that all three should see.
+    def _note_company(self, scan: Scan, table: TrackTable, rows: NDArray[np.intp], *, suspect: bool) -> None:
+        """Note whether a sensor sees what the others agree on, of the sure tracks that all should see.
 
-        A suspect's scans make no tracks; of it only ``met`` is known, the others' tracks that it agrees with.
+        ``rows`` are the tracks that it met in this scan. A suspect's scans make no tracks of its own.
         """
-        if len(self._sensors) < len(self._health):
-            return
         mean = table.belief.moments()[0]
-        sure = table.confirmed.copy()
+        sure, met = table.confirmed.copy(), np.zeros(len(mean), np.bool_)
+        met[rows] = True
         for sensor in self._sensors.values():
             sees = sensor.detection
-            sure &= (sees(mean) if callable(sees) else np.full(len(mean), sees)) > 0.3
-        bit, by = scan.sensor.bit, table.seen_by
-        rest = sum(sensor.bit for sensor in self._sensors.values()) - bit
-        others = sure & ((by & rest) == rest)
-        if met is not None:
-            agreed = sum(1 for row in np.flatnonzero(others).tolist() if row in met)
-            missed = int(others.sum()) - agreed
-            self._company[scan.sensor.name].record(scan.time_s, agreed, missed, missed)
-            return
-        mine = (by & bit) != 0
-        together, alone = sure & mine & ((by & rest) != 0), sure & (by == bit)
-        counts = (int(each.sum()) for each in (together, alone, others & ~mine))
-        self._company[scan.sensor.name].record(scan.time_s, *counts)
+            sure &= (sees(mean) if callable(sees) else np.full(len(mean), sees)) > _SURELY
+        rest = sum(sensor.bit for sensor in self._sensors.values()) - scan.sensor.bit
+        agreed = sure & ((table.seen_by & rest) == rest)
+        together, missed = int((agreed & met).sum()), int((agreed & ~met).sum())
+        alone = missed if suspect else int((sure & (table.seen_by == scan.sensor.bit)).sum())
+        self._company[scan.sensor.name].record(scan.time_s, together, missed, alone)
 
     def _time_s(self, time_ns: int) -> float:
         """Seconds since the first stamp: small numbers, so that none of a stamp's digits is lost."""
