@@ -26,7 +26,7 @@ from edgeai_core.metrics.curves import roc_auc
 from edgeai_core.metrics.intervals import grouped_bootstrap
 from edgeai_core.runners.onnx import OnnxRunner
 
-_MOST = 300
+_MOST = 120
 _MARGIN = 32
 """Pixels of 224: one of the seven places of the map."""
 
