@@ -5,7 +5,6 @@ The same three steps as ``training``: features, teach, predict. Needs torch (ext
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,8 @@ from apps.healthcare.imaging.network import TriageNetwork, load_imagenet
 from apps.healthcare.imaging.training import PLAIN, Recipe, as_function, fingerprint, squares
 from edgeai_core.app import Progress
 
-STAGES: Mapping[str, tuple[int, ...]] = {"xray": (11, 15), "ct": (5, 8, 11), "mri": (11, 15)}
-"""By modality, the blocks whose outputs are pooled; chosen by cross-validation; neighbours give much the same."""
+STAGES = (5, 8, 11)
+"""The blocks whose outputs are pooled; chosen for CT by cross-validation, where others give much the same."""
 
 COST = 4.0
 """What an example on the wrong side costs (C); with the features' own width the result hardly depends on it."""
@@ -37,9 +36,8 @@ def features(
     path = work / f"{dataset.modality}-pooled-{fingerprint(dataset, copies, seed)}.npy"
     if path.exists():
         return np.asarray(np.load(path))
-    stages = STAGES[dataset.modality]
-    run = as_function(PooledFeatures(base(), stages))
-    kept = np.zeros((PLAIN + copies, len(dataset.items), width_of(stages)), dtype=np.float32)
+    run = as_function(PooledFeatures(base(), STAGES))
+    kept = np.zeros((PLAIN + copies, len(dataset.items), width_of(STAGES)), dtype=np.float32)
     for place, number, square in squares(dataset, copies, seed, progress):
         kept[place, number] = run(square)[0]
     np.save(path, kept)
@@ -55,7 +53,7 @@ def teach(
     places = [place for place in _EXAMPLES if place < len(kept)]
     examples = np.concatenate([kept[place][rows] for place in places]).astype(np.float32)
     network = fit_machines(
-        base(), STAGES[modality], examples, np.tile(labels[rows], len(places)), len(CLASSES[modality]), COST
+        base(), STAGES, examples, np.tile(labels[rows], len(places)), len(CLASSES[modality]), COST
     )
     progress(label, 1, 1)
     return network

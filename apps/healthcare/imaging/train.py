@@ -55,8 +55,6 @@ LIMITS = {
         "Confounders: size, margins, captions and weighting go with the classes. Margins and captions are masked, size "
         "is evened out, grey levels were exchanged between classes in training; the weighting can still be read from "
         "the anatomy that it shows.",
-        "Method: support vector machines on what a network for photographs sees; nothing of it was learned from MR. "
-        "Glioma and meningioma are taken for each other most.",
         "One slice is judged, not a study. Tumours other than the three named are not known to it.",
     ),
 }
