@@ -1,6 +1,6 @@
 """Imaging: do the networks read the organ, or the source? Pictures whole, without their margin, and without the organ.
 
-    python -m benchmarks.imaging_confounders xray=DIR ct=DIR mri=DIR
+    python -m benchmarks.imaging_confounders xray=DIR ct=DIR mri=DIR --model ct=FILE --model mri=FILE
 
 Of each folder the split val is judged, or everything where there is none. A network that reads the organ falls to an
 AUC near 0.5 when the organ is blanked. The last rows tell how far the classes can be told apart by what no network of
@@ -26,7 +26,6 @@ from edgeai_core.metrics.curves import roc_auc
 from edgeai_core.metrics.intervals import grouped_bootstrap
 from edgeai_core.runners.onnx import OnnxRunner
 
-_MOST = 300
 _MARGIN = 32
 """Pixels of 224: one of the seven places of the map."""
 
@@ -45,16 +44,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="MODALITY=DIR",
         help="labelled pictures, as `edgeai evaluate` takes them",
     )
-    for each in parser.parse_args(arguments).folders:
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="MODALITY=FILE",
+        help="another network (.onnx with its card): those that ship for CT and MR were taught on split val too, "
+        "so take one made with `edgeai train ... --leave-val`",
+    )
+    parser.add_argument("--most", type=int, default=300, help="pictures of a folder that are judged")
+    given = parser.parse_args(arguments)
+    networks = {
+        **NETWORKS,
+        **{name: Path(file) for name, file in (each.split("=", 1) for each in given.model)},
+    }
+    for each in given.folders:
         modality, _, folder = each.partition("=")
-        _table(modality, load(Path(folder), modality, lambda *_: None))
+        dataset = load(Path(folder), modality, lambda *_: None)
+        _table(FindingClassifier(OnnxRunner(networks[modality]), modality), dataset, given.most)
 
 
-def _table(modality: str, dataset: Dataset) -> None:
-    classifier = FindingClassifier(OnnxRunner(NETWORKS[modality]), modality)
+def _table(classifier: FindingClassifier, dataset: Dataset, most: int) -> None:
+    modality = classifier.modality
     splits = {item.split for item in dataset.items}
     held = dataset.of("val") if "val" in splits else dataset
-    rows = np.random.default_rng(0).permutation(len(held.items))[:_MOST]
+    rows = np.random.default_rng(0).permutation(len(held.items))[:most]
     items = [held.items[row] for row in rows]
     ill = (held.labels[rows] != 0).astype(int)
     prepared = [prepare(item.grey, modality) for item in items]

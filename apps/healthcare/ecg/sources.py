@@ -1,8 +1,7 @@
-"""Where samples come from: WFDB records, CSV files and the simulation, played at the pace of the loop's clock."""
+"""Where samples come from: WFDB records and CSV files, played at the pace of the loop's clock."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,8 +14,6 @@ import numpy as np
 from apps.healthcare.ecg.annotations import read_header, read_signal
 from apps.healthcare.ecg.csvfile import open_csv
 from apps.healthcare.ecg.recording import Recording, Samples
-from apps.healthcare.simulation.ecg import simulate
-from apps.healthcare.simulation.scenarios import Scenario
 from edgeai_core.errors import InputError
 from edgeai_core.sensors.player import Player, Timed
 
@@ -96,32 +93,6 @@ def open_wfdb(record: Path, *, block_s: float = 30.0) -> Recording:
 
     names = _unique([header.leads[column] for column in header.ecg_leads])
     return Recording(record.name, header.rate_hz, names, blocks())
-
-
-def open_simulation(
-    scenario: Scenario,
-    *,
-    name: str = "simulation",
-    rate_hz: float = 250.0,
-    lead_names: Sequence[str] = ("II", "V1"),
-    seed: int | None = None,
-    rounds: int | None = None,
-) -> Recording:
-    """Open a simulated patient who lives through a scenario ``rounds`` times, or for ever.
-
-    No two rounds are alike. Without a ``seed`` no two runs are.
-    """
-    first_seed = time.time_ns() % 2**32 if seed is None else seed
-
-    def blocks() -> Iterator[Samples]:
-        number = 0
-        while rounds is None or number < rounds:
-            yield simulate(
-                scenario, rate_hz=rate_hz, lead_names=lead_names, seed=first_seed + number
-            ).samples_mv
-            number += 1
-
-    return Recording(name, rate_hz, tuple(lead_names), blocks(), simulated=True)
 
 
 def _chunks(opener: Callable[[], Recording], chunk_s: float) -> Generator[Timed[EcgChunk], None, None]:

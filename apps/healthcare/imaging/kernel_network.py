@@ -70,13 +70,10 @@ class KernelNetwork(nn.Module):
         return self._near((features - self.centre) / self.scale) @ self.weights + self.bias
 
     def _near(self, found: torch.Tensor) -> torch.Tensor:
-        # |a - b|^2 by its three parts: a matrix product in place of n x vectors x features numbers.
-        apart = (
-            found.square().sum(dim=1, keepdim=True)
-            - 2.0 * found @ self.vectors.T
-            + self.vectors.square().sum(dim=1)[None]
-        )
-        return torch.exp(-self.gamma * apart)
+        # |a - b|^2 by its three parts: a matrix product in place of n x vectors x features numbers. As a layer with a
+        # bias it shares the vectors with the slope's product, so the file holds them once.
+        product = nn.functional.linear(found, self.vectors, -0.5 * self.vectors.square().sum(dim=1))
+        return torch.exp(self.gamma * (2.0 * product - found.square().sum(dim=1, keepdim=True)))
 
     def _evidence(self, slope: torch.Tensor, stages: Sequence[torch.Tensor]) -> torch.Tensor:
         parts = []

@@ -5,7 +5,6 @@ The same three steps as ``training``: features, teach, predict. Needs torch (ext
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +17,15 @@ from apps.healthcare.imaging.network import TriageNetwork, load_imagenet
 from apps.healthcare.imaging.training import PLAIN, Recipe, as_function, fingerprint, squares
 from edgeai_core.app import Progress
 
-STAGES: Mapping[str, tuple[int, ...]] = {"xray": (8, 11, 15), "ct": (5, 8, 11), "mri": (11, 15)}
-"""By modality, the blocks whose outputs are pooled; chosen by cross-validation; neighbours give much the same."""
+STAGES = (5, 8, 11)
+"""The blocks whose outputs are pooled; chosen for CT by cross-validation, where others give much the same."""
 
 COST = 4.0
 """What an example on the wrong side costs (C); with the features' own width the result hardly depends on it."""
 
 _COPIES = 4
-"""Variations that the machines are fitted to, beside the picture and its mirror image: more add time, not accuracy."""
+_EXAMPLES = (0, PLAIN, PLAIN + 1)
+"""Of every picture itself and two variations are examples: more make the file larger, not the calls better."""
 
 
 def features(
@@ -36,9 +36,8 @@ def features(
     path = work / f"{dataset.modality}-pooled-{fingerprint(dataset, copies, seed)}.npy"
     if path.exists():
         return np.asarray(np.load(path))
-    stages = STAGES[dataset.modality]
-    run = as_function(PooledFeatures(_base(), stages))
-    kept = np.zeros((PLAIN + copies, len(dataset.items), width_of(stages)), dtype=np.float32)
+    run = as_function(PooledFeatures(base(), STAGES))
+    kept = np.zeros((PLAIN + copies, len(dataset.items), width_of(STAGES)), dtype=np.float32)
     for place, number, square in squares(dataset, copies, seed, progress):
         kept[place, number] = run(square)[0]
     np.save(path, kept)
@@ -49,11 +48,12 @@ def teach(
     kept: NDArray[np.floating], labels: NDArray[np.int64], rows: NDArray[np.int64], modality: str, recipe: Recipe,
     progress: Progress, label: str,
 ) -> KernelNetwork:  # fmt: skip
-    """Return a network whose machines are fitted to some rows of the features, every variation an example."""
+    """Return a network whose machines are fitted to some rows of the features."""
     progress(label, 0, 1)
-    examples = np.concatenate([one[rows] for one in kept]).astype(np.float32)
+    places = [place for place in _EXAMPLES if place < len(kept)]
+    examples = np.concatenate([kept[place][rows] for place in places]).astype(np.float32)
     network = fit_machines(
-        _base(), STAGES[modality], examples, np.tile(labels[rows], len(kept)), len(CLASSES[modality]), COST
+        base(), STAGES, examples, np.tile(labels[rows], len(places)), len(CLASSES[modality]), COST
     )
     progress(label, 1, 1)
     return network
@@ -71,7 +71,8 @@ def predict(
     return np.asarray(np.mean(results, axis=0), dtype=np.float64)
 
 
-def _base() -> TriageNetwork:
+def base() -> TriageNetwork:
+    """Return the network as ImageNet left it."""
     network = TriageNetwork(2)
     load_imagenet(network)
     network.eval()

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from apps.healthcare.imaging import kernel_training, training
 
-Features = NDArray[np.floating]
-"""What a method keeps of every variation of every picture: (2 + copies, n, ...)."""
+Features = Any
+"""What a method keeps of every variation of every picture; it has a ``shape``."""
 
 
 @dataclass(frozen=True)
@@ -33,5 +33,5 @@ MACHINES = Method(
     kernel_training.predict,
 )
 
-METHODS: Mapping[str, Method] = {"xray": FINE_TUNED, "ct": MACHINES, "mri": MACHINES}
-"""Chosen by cross-validation: of CT slices there are too few to teach the blocks anything but their sources."""
+METHODS: Mapping[str, Method] = {"xray": FINE_TUNED, "ct": MACHINES, "mri": FINE_TUNED}
+"""Of CT slices there are too few, from too many publications, to teach blocks anything but where they come from."""

@@ -11,14 +11,11 @@ import pytest
 
 from apps.healthcare.ecg.csvfile import write_csv
 from apps.healthcare.ecg.recording import Recording
-from apps.healthcare.ecg.sources import EcgChunk, ecg_player, open_simulation, open_wfdb, recordings_at
-from apps.healthcare.simulation.scenarios import Scenario, Segment
+from apps.healthcare.ecg.sources import EcgChunk, ecg_player, open_wfdb, recordings_at
 from edgeai_core.clock import VirtualClock
 from edgeai_core.errors import EndOfStream, InputError, SensorError
 from edgeai_core.sample import Reading
 from edgeai_core.sensors.player import Player
-
-SINUS = Scenario((Segment("N", 2.0),))
 
 
 def ramp(name: str = "ramp", rate_hz: float = 250.0, samples: int = 110, block: int = 40) -> Recording:
@@ -124,27 +121,6 @@ def test_a_source_can_be_opened_again_after_close() -> None:
         source.close()
     with pytest.raises(SensorError):
         source.read(0.1)
-
-
-def test_the_simulation_is_marked_as_simulated_and_its_seed_repeats_it() -> None:
-    def first_samples(seed: int) -> np.ndarray:
-        source = ecg_player((lambda: open_simulation(SINUS, seed=seed, rounds=1),))
-        clock = VirtualClock()
-        source.open(clock)
-        chunks = [reading.data for _, reading in read_all(source, clock)]
-        assert all(chunk.simulated for chunk in chunks)
-        return np.concatenate([chunk.samples_mv for chunk in chunks])
-
-    np.testing.assert_array_equal(first_samples(1), first_samples(1))
-    assert not np.array_equal(first_samples(1), first_samples(2))
-
-
-def test_a_simulated_patient_goes_on_after_the_script_is_over() -> None:
-    source = ecg_player((lambda: open_simulation(SINUS, seed=1),))
-    clock = VirtualClock()
-    source.open(clock)
-    readings = read_all(source, clock, limit=50)
-    assert [r.data.first_index for _, r in readings] == list(range(0, 1250, 25))
 
 
 def test_a_folder_is_its_recordings_by_name(tmp_path: Path) -> None:

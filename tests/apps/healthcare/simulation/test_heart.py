@@ -26,6 +26,11 @@ SAMPLES = Path(__file__).parents[4] / "data_samples" / "healthcare"
 SECOND_NS = 1_000_000_000
 
 
+def sample(loop: str, name: str) -> Path:
+    (found,) = (SAMPLES / loop).glob(f"*_{name}.csv")
+    return found
+
+
 def heart(scenario: Scenario = SCENARIOS["stable"], seed: int = 0) -> Heart:
     return Heart(scenario, name="stable", rate_hz=250.0, lead_names=("II", "V1"), seed=seed)
 
@@ -41,6 +46,19 @@ def test_the_source_keeps_the_contract_and_goes_on_into_the_next_round() -> None
     indices = [(each.data.first_index, each.sequence) for each in chunks if each is not None]
     for (first, last), (following, _) in pairwise(indices):
         assert following == (last or 0) + 1 > first
+
+
+def test_what_it_gives_is_marked_as_simulated_and_a_seed_repeats_it() -> None:
+    def first_samples(seed: int) -> np.ndarray:
+        source = HeartSource(heart(seed=seed))
+        source.open(VirtualClock(0))
+        readings = [source.read(1.0) for _ in range(10)]
+        assert all(each is not None and each.data.simulated for each in readings)
+        return np.concatenate([each.data.samples_mv for each in readings if each is not None])
+
+    np.testing.assert_array_equal(first_samples(1), first_samples(1))
+    assert not np.array_equal(first_samples(1), first_samples(2))
+    assert not np.array_equal(heart().play(0).samples_mv, heart().play(1).samples_mv)
 
 
 @pytest.mark.parametrize("late_s", [0.0, 7.3, 29.9, 41.05])
@@ -100,8 +118,8 @@ def test_the_pulse_of_a_recording_disputes_an_asystole_that_faint_electrodes_fei
 ):
     def said(name: str) -> set[tuple[str, Priority]]:
         specs = {
-            "healthcare.vitals": vitals_loop(VitalsConfig(recording=SAMPLES / "vitals" / name)),
-            "healthcare.ecg": ecg_loop(EcgConfig(recording=SAMPLES / "ecg" / name)),
+            "healthcare.vitals": vitals_loop(VitalsConfig(recording=sample("vitals", name))),
+            "healthcare.ecg": ecg_loop(EcgConfig(recording=sample("ecg", name))),
         }
         return {
             (each.code, each.priority)
@@ -110,14 +128,14 @@ def test_the_pulse_of_a_recording_disputes_an_asystole_that_faint_electrodes_fei
             for each in cycle.decision.conditions or ()
         }
 
-    assert said("5_faint_leads.csv") == {("ASYSTOLE", Priority.MEDIUM)}
-    assert said("2_asystole.csv") == {("ASYSTOLE", Priority.HIGH)}
+    assert said("faint_leads") == {("ASYSTOLE", Priority.MEDIUM)}
+    assert said("asystole") == {("ASYSTOLE", Priority.HIGH)}
 
 
 def test_a_simulated_pulse_of_another_heart_disputes_nothing() -> None:
     specs = {
-        "healthcare.vitals": vitals_loop(VitalsConfig(recording=SAMPLES / "vitals" / "4_stable.csv")),
-        "healthcare.ecg": ecg_loop(EcgConfig(recording=SAMPLES / "ecg" / "2_asystole.csv")),
+        "healthcare.vitals": vitals_loop(VitalsConfig(recording=sample("vitals", "stable"))),
+        "healthcare.ecg": ecg_loop(EcgConfig(recording=sample("ecg", "asystole"))),
     }
     found = {
         each.priority
