@@ -1,0 +1,303 @@
+"""Search over width and resolution: the most accurate MobileNetV2 that meets a latency target on this device.
+
+Latency is measured for every candidate before anything is taught, for it costs a second; what misses the target is
+never taught. The first trial is the most costly candidate that meets it, which is most often the best; the rest are
+chosen by a tree-structured Parzen estimator (J. Bergstra et al., NeurIPS 2011) and given up early where their
+validation falls behind. Needs the extra ``train``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeai_core.app import Progress
+from edgeai_core.errors import InputError, MissingExtraError
+from edgeai_core.optimize.examples import Examples, split_by_group
+
+if TYPE_CHECKING:
+    from edgeai_core.learning.architectures import MobileNetV2
+    from edgeai_core.learning.classify import Recipe
+
+WIDTHS = (1.0, 0.75, 0.5, 0.35)
+RESOLUTIONS = (224, 192, 160, 128)
+TARGET_MS = 50.0
+"""The published search: four widths by four resolutions, 50 ms."""
+
+_MEASURED_S = 0.4
+_STARTUP = 2
+"""Trials before the estimator has something to go by."""
+
+
+@dataclass(frozen=True, order=True)
+class Candidate:
+    """One point of the grid: the multiplier of all channels, and the side of the input in pixels."""
+
+    width: float
+    resolution: int
+
+    def __str__(self) -> str:
+        return f"width {self.width:g} at {self.resolution} px"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of a candidate. ``accuracy`` is None where the latency ruled it out before teaching.
+
+    ``latency_ms`` is the median of one call on one thread, times the device's factor. ``accuracy`` is the best of
+    ``accuracies``, those after each epoch on groups that were not taught; ``pruned``: teaching was given up early.
+    """
+
+    candidate: Candidate
+    latency_ms: float
+    parameters: int
+    accuracy: float | None = None
+    accuracies: tuple[float, ...] = ()
+    pruned: bool = False
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Found:
+    """``trials``: every candidate, in the order tried, then those ruled out. ``best`` is taught and ready to export."""
+
+    trials: tuple[Trial, ...]
+    front: tuple[Trial, ...]
+    best: Trial
+    network: MobileNetV2
+    target_ms: float
+
+    @property
+    def taught(self) -> int:
+        """How many candidates were taught at all."""
+        return sum(trial.accuracy is not None for trial in self.trials)
+
+
+def pareto(trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """Return the trials than which none is both as fast and as accurate, and better in one; by latency."""
+    scored = [trial for trial in trials if trial.accuracy is not None]
+    return tuple(
+        sorted(
+            (
+                each
+                for each in scored
+                if not any(
+                    other.latency_ms <= each.latency_ms
+                    and (other.accuracy or 0.0) >= (each.accuracy or 0.0)
+                    and (other.latency_ms, -(other.accuracy or 0.0))
+                    != (each.latency_ms, -(each.accuracy or 0.0))
+                    for other in scored
+                )
+            ),
+            key=lambda trial: trial.latency_ms,
+        )
+    )
+
+
+def measure_grid(
+    candidates: Sequence[Candidate], channels: int, classes: int, factor: float, progress: Progress
+) -> list[Trial]:
+    """Return a trial without accuracy for each candidate: its median latency in ms on one thread, times ``factor``.
+
+    Weights are random: time does not depend on them. The candidates take turns, so that what else the machine does
+    falls on all.
+    """
+    import onnxruntime
+
+    from edgeai_core.learning.architectures import MobileNetV2, parameters_of
+    from edgeai_core.learning.export import export_onnx
+    from edgeai_core.runners.timing import interleaved
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    calls: dict[str, Callable[[], object]] = {}
+    sizes: dict[str, int] = {}
+    with TemporaryDirectory(prefix="edgeai-search-") as folder:
+        for number, each in enumerate(candidates):
+            network = MobileNetV2(classes, width=each.width, channels=channels)
+            image = np.random.default_rng(0).random(
+                (1, channels, each.resolution, each.resolution), np.float32
+            )
+            path = Path(folder) / "candidate.onnx"
+            export_onnx(network, path, [{"image": image}], ["logits"], tolerance=1e-2)
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            calls[str(each)] = _call(session, image)
+            sizes[str(each)] = parameters_of(network)
+            progress("measuring", number + 1, 2 * len(candidates))
+        total = _MEASURED_S * len(candidates)
+        times = interleaved(
+            calls, total, report=lambda share: progress("measuring", round((1 + share) * 100), 200)
+        )
+    return [
+        Trial(each, float(np.median(times[str(each)])) / 1e6 * factor, sizes[str(each)])
+        for each in candidates
+    ]
+
+
+def search(
+    examples: Examples,
+    *,
+    widths: Sequence[float] = WIDTHS,
+    resolutions: Sequence[int] = RESOLUTIONS,
+    target_ms: float = TARGET_MS,
+    trials: int | None = None,
+    factor: float = 1.0,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    measured: Sequence[Trial] | None = None,
+    progress: Progress = lambda *_: None,
+) -> Found:
+    """Find the most accurate candidate whose latency is at most ``target_ms``.
+
+    ``examples`` are pictures (n, channels, side, side) of at least the largest resolution; a fifth of their groups is
+    set apart to judge by. ``trials``: how many candidates may be taught; None: a third of the grid. ``factor``: how
+    many times this machine's time the device takes. ``measured``: latencies that are known already.
+    Raises InputError where no candidate meets the target, MissingExtraError without torch or optuna.
+    """
+    optuna = _optuna()
+    from edgeai_core.learning.classify import Recipe
+
+    recipe = recipe or Recipe()
+    grid = [Candidate(width, side) for width, side in itertools.product(widths, resolutions)]
+    allowed = max(1, len(grid) // 3) if trials is None else trials
+    if examples.inputs.ndim != 4 or examples.inputs.shape[2] < max(resolutions):
+        raise InputError(
+            f"{examples.origin}: a search needs pictures of {max(resolutions)} pixels or more a side"
+        )
+    known = list(
+        measured or measure_grid(grid, examples.inputs.shape[1], len(examples.classes), factor, progress)
+    )
+    feasible = {each.candidate: each for each in known if each.latency_ms <= target_ms}
+    if not feasible:
+        quickest = min(known, key=lambda each: each.latency_ms)
+        raise InputError(
+            f"no candidate meets {target_ms:g} ms: the quickest, {quickest.candidate}, takes "
+            f"{quickest.latency_ms:.2f} ms"
+        )
+    taught, judged = split_by_group(examples, 0.2, seed)
+    sized = {
+        side: (resized(taught.inputs, side), resized(judged.inputs, side))
+        for side in sorted(set(resolutions))
+    }
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP, multivariate=True),
+        pruner=optuna.pruners.MedianPruner(
+            n_startup_trials=_STARTUP, n_warmup_steps=max(1, recipe.epochs // 3)
+        ),
+    )
+    axes = sorted(set(widths)), sorted(set(resolutions))
+    first = max(feasible.values(), key=lambda each: each.latency_ms).candidate
+    study.enqueue_trial({"width": axes[0].index(first.width), "resolution": axes[1].index(first.resolution)})
+    done: dict[Candidate, tuple[Trial, Any]] = {}
+    asked = 0
+    while len(done) < min(allowed, len(feasible)) and asked < 50 * len(grid):
+        asked += 1
+        attempt = study.ask()
+        chosen = Candidate(
+            axes[0][attempt.suggest_int("width", 0, len(axes[0]) - 1)],
+            axes[1][attempt.suggest_int("resolution", 0, len(axes[1]) - 1)],
+        )
+        if chosen not in feasible:
+            study.tell(attempt, state=optuna.trial.TrialState.PRUNED)
+            continue
+        if chosen not in done:
+            label = f"trial {len(done) + 1} of {min(allowed, len(feasible))}: {chosen}"
+            inputs = sized[chosen.resolution]
+            done[chosen] = teach_candidate(
+                feasible[chosen], (inputs[0], taught.labels), (inputs[1], judged.labels), len(examples.classes),
+                recipe, progress, label, attempt,
+            )  # fmt: skip
+        study.tell(attempt, done[chosen][0].accuracy)
+    tried = [trial for trial, _ in done.values()]
+    best = max(tried, key=lambda trial: (trial.accuracy or 0.0, -trial.latency_ms))
+    network = done[best.candidate][1]
+    rest = [each for each in known if each.candidate not in done]
+    return Found((*tried, *rest), pareto(tried), best, network, target_ms)
+
+
+def teach_candidate(
+    trial: Trial,
+    taught: tuple[NDArray[np.float32], NDArray[np.int64]],
+    judged: tuple[NDArray[np.float32], NDArray[np.int64]],
+    classes: int,
+    recipe: Recipe,
+    progress: Progress,
+    label: str,
+    attempt: Any = None,
+) -> tuple[Trial, MobileNetV2]:
+    """Teach one candidate and return its trial, with accuracy, and its network.
+
+    ``attempt`` is optuna's trial, which may give it up after any epoch; without it none is given up.
+    """
+    import torch
+
+    from edgeai_core.learning.architectures import MobileNetV2
+    from edgeai_core.learning.classify import predict, teach
+
+    torch.manual_seed(recipe.seed)
+    network = MobileNetV2(classes, width=trial.candidate.width, channels=taught[0].shape[1])
+    accuracies: list[float] = []
+
+    def validate(module: Any) -> float:
+        accuracy = float((predict(module, judged[0]).argmax(1) == judged[1]).mean())
+        accuracies.append(accuracy)
+        if attempt is not None:
+            attempt.report(accuracy, len(accuracies))
+            if attempt.should_prune():
+                raise _GivenUp
+        return -accuracy
+
+    begun, pruned = time.monotonic(), False
+    try:
+        teach(network, *taught, recipe, progress, validate=validate, label=label)
+    except _GivenUp:
+        pruned = True
+    result = Trial(
+        trial.candidate, trial.latency_ms, trial.parameters, max(accuracies), tuple(accuracies), pruned,
+        time.monotonic() - begun,
+    )  # fmt: skip
+    network.eval()
+    return result, network
+
+
+def resized(images: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Return pictures (n, channels, h, w) as (n, channels, side, side), averaged by area."""
+    import cv2
+
+    if images.shape[2:] == (side, side):
+        return images
+    made = np.empty((*images.shape[:2], side, side), np.float32)
+    for row, image in enumerate(images):
+        for plane, pixels in enumerate(image):
+            made[row, plane] = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
+    return made
+
+
+class _GivenUp(Exception):  # noqa: N818 - not an error: the trial is not worth going on with
+    pass
+
+
+def _call(session: Any, image: NDArray[np.float32]) -> Callable[[], object]:
+    return lambda: session.run(None, {"image": image})
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingExtraError("a search needs the extra `train`: pip install 'edgeai[train]'") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
