@@ -1,8 +1,9 @@
 """How much is forgotten when a stream changes: ``python -m benchmarks.continual parts|patients ...``.
 
 ``parts``: the inspection's model of the simulated flange learns a real part from folders of good and bad pictures, then
-a second one where it is named. ``patients``: rhythm networks, each trained without a fifth of the patients, learn the
-first half of each of those patients' records in turn, and are judged on the second half and on the others. (It needs
+a second one where it is named; and once more an adapter on the frozen backbone alone, without the verdict of the model
+in use, which learns the flange first. ``patients``: rhythm networks, each trained without a fifth of the patients,
+learn the first half of each of those patients' records, and are judged on the second half and on the others. (It needs
 the extra ``train``; with ``--work`` trained networks are kept.) Both print naive fine-tuning beside rehearsal, from the
 same start, as balanced accuracies with 95 % intervals by part or patient.
 """
@@ -14,13 +15,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeai_core.learning.adapter import Adam
-from edgeai_core.learning.continual import LearnOptions, Samples
-from edgeai_core.learning.forgetting import Comparison, Trial
+from edgeai_core.learning.adapter import Adam, Adapter
+from edgeai_core.learning.continual import LearnOptions, Samples, learn, remember
+from edgeai_core.learning.forgetting import Comparison, Trial, compare
+from edgeai_core.learning.rehearsal import RehearsalMemory
 from edgeai_core.metrics.splits import grouped_folds
+
+if TYPE_CHECKING:
+    from apps.manufacturing.inspection.graft import FrozenModel
 
 
 def main() -> None:
@@ -47,12 +53,17 @@ def main() -> None:
         each.add_argument("--rate", type=float, default=1e-3, help="of learning")
     arguments = parser.parse_args()
     learning = LearnOptions(arguments.passes, adam=Adam(arguments.rate))
-    stream = parts_stream if arguments.stream == "parts" else patients_stream
-    print_table(stream(arguments, learning))
+    if arguments.stream == "patients":
+        print_table("rhythm networks that never saw the patients", patients_stream(arguments, learning))
+        return
+    names, stream, frozen = parts_samples(arguments)
+    for title, alone in (("beside the model in use", False), ("on the backbone alone", True)):
+        print_table(title, parts_stream(names, stream, frozen, arguments.seeds, learning, alone=alone))
 
 
-def print_table(comparison: Comparison) -> None:
+def print_table(title: str, comparison: Comparison) -> None:
     """Print the accuracy matrix and the figures as Markdown."""
+    print(f"\n{title}\n")
     print("| learnt | " + " | ".join(comparison.names) + " |")
     print("|---|" + "---|" * len(comparison.names))
     for row in comparison.rows():
@@ -65,15 +76,12 @@ def print_table(comparison: Comparison) -> None:
         print(f"| {name} | {100 * (figure.value or 0):.1f} | {interval} | {figure.n} |")
 
 
-def parts_stream(arguments: argparse.Namespace, learning: LearnOptions) -> Comparison:
-    """Flange, then the part of the folders, then crops of boards where they are named; five folds by part."""
+def parts_samples(arguments: argparse.Namespace) -> tuple[list[str], list[Samples], FrozenModel]:
+    """Flange, then the part of the folders, then crops of boards where they are named."""
     from apps.manufacturing.inspection.adapt import samples_of, simulated_samples
     from apps.manufacturing.inspection.examples import read_examples
     from apps.manufacturing.inspection.graft import FrozenModel
     from apps.manufacturing.inspection.loop import SIMULATED_MODEL
-    from edgeai_core.learning.continual import remember
-    from edgeai_core.learning.forgetting import compare
-    from edgeai_core.learning.rehearsal import RehearsalMemory
 
     frozen = FrozenModel(SIMULATED_MODEL)
     examples = read_examples(arguments.good, arguments.bad, groups=arguments.groups)
@@ -82,27 +90,44 @@ def parts_stream(arguments: argparse.Namespace, learning: LearnOptions) -> Compa
     if arguments.boards:
         stream.append(board_crops(frozen, arguments.boards))
         names.append("board crops")
+    return names, stream, frozen
+
+
+def parts_stream(
+    names: list[str],
+    stream: list[Samples],
+    frozen: FrozenModel,
+    seeds: int,
+    learning: LearnOptions,
+    *,
+    alone: bool,
+) -> Comparison:
+    """Learn the stream in five folds by part; ``alone``: without the verdict of the model in use."""
+    if alone:
+        stream = [replace(each, features=np.ascontiguousarray(each.features[:, 1:])) for each in stream]
 
     def trials() -> Iterator[Trial]:
-        for seed in range(arguments.seeds):
+        for seed in range(seeds):
             folds = [grouped_folds(each.groups.tolist(), each.labels.tolist(), 5, seed) for each in stream]
             for number in range(5):
                 train = [each.rows(fold[number].train) for each, fold in zip(stream, folds, strict=True)]
                 tests = [each.rows(fold[number].test) for each, fold in zip(stream, folds, strict=True)]
                 memory = RehearsalMemory(seed=seed)
                 remember(memory, train[0], 0)
-                yield Trial(frozen.adapter(train[0].features, seed), memory, tuple(train[1:]), tuple(tests))
+                if alone:
+                    start = learn(Adapter.fresh(train[0].features, 2, seed=seed), train[0], learning)
+                else:
+                    start = frozen.adapter(train[0].features, seed)
+                yield Trial(start, memory, tuple(train[1:]), tuple(tests))
 
-    return compare(names, trials(), learning, shown, total=5 * arguments.seeds)
+    return compare(names, trials(), learning, shown, total=5 * seeds)
 
 
-def board_crops(frozen: object, folder: Path) -> Samples:
+def board_crops(frozen: FrozenModel, folder: Path) -> Samples:
     """Crops of 160 pixels: of every template one anywhere (good), of its board one that shows a defect (bad)."""
-    from apps.manufacturing.inspection.graft import FrozenModel
     from apps.manufacturing.inspection.pairs import read_pairs
     from edgeai_core.sensors.picture import read_picture
 
-    assert isinstance(frozen, FrozenModel)
     random, side = np.random.default_rng(0), 160
     features, labels, groups = [], [], []
     for pair in read_pairs([folder]):

@@ -95,7 +95,8 @@ class Comparison:
         """
         last = len(self.names) - 1
         falls = [self.fall(way, test) for test in range(last)]
-        return Figure.of(-float(np.mean([each.value for each in falls])), None, sum(each.n for each in falls))
+        transfer = 0.0 - float(np.mean([each.value for each in falls]))
+        return Figure.of(transfer, None, sum(each.n for each in falls))
 
     def figures(self) -> dict[str, Figure]:
         """Return the figures by name, as fractions; falls and gaps are differences of balanced accuracy."""

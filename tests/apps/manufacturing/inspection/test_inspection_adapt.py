@@ -24,6 +24,7 @@ from apps.manufacturing.inspection.train import train
 from apps.manufacturing.simulation.line import write_parts
 from edgeai_core.cli.main import execute
 from edgeai_core.errors import ModelError
+from edgeai_core.learning import gate
 from edgeai_core.learning.adapter import Adapter
 from edgeai_core.runners.card import read_card
 from edgeai_core.runners.store import current_folder, install, versions
@@ -40,7 +41,7 @@ def write_plates(folder: Path, seed: int) -> None:
     random = np.random.default_rng(seed)
     for kind in ("good", "bad"):
         (folder / kind).mkdir(parents=True)
-        for number in range(40):
+        for number in range(16):
             pixels = random.normal(150, 12, (72, 72)).clip(0, 255).astype(np.uint8)
             if kind == "bad":
                 for _ in range(2):
@@ -49,11 +50,17 @@ def write_plates(folder: Path, seed: int) -> None:
             cv2.imwrite(str(folder / kind / f"{kind}_{seed}_{number:02}.png"), pixels)
 
 
+@pytest.fixture(autouse=True)
+def _few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few samples are judged by: what is tried here is the way, not the figures."""
+    monkeypatch.setattr(gate, "MIN_HELD_OUT", 5)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model taught on a few simulated flanges, their pictures, and those of plates."""
     root = tmp_path_factory.mktemp("learning-on")
-    write_parts(str(root / "flanges"), 44, 44, 5)
+    write_parts(str(root / "flanges"), 20, 12, 5)
     write_plates(root / "plates", 1)
     files = [path for part in ("flanges", "plates") for path in sorted((root / part).glob("*/*.png"))]
     (root / "groups.csv").write_text("file,group\n" + "".join(f"{p.name},{p.stem}\n" for p in files))
@@ -120,7 +127,7 @@ def test_a_second_lesson_stands_on_what_the_first_one_remembers(folder: Path, st
     second = continual(options_of(folder, known_good=[], known_bad=[], model=None), silent)
     assert second.base == "1.0.0+1"
     counts = second.evaluation.data[0].counts
-    assert counts["known, remembered"] == 66 + 40  # three quarters of the flanges, and half of the plates
+    assert counts["known, remembered"] == 24 + 16  # three quarters of the flanges, and half of the plates
     before = second.evaluation.figures["new_before"].value
     assert before is not None
     assert before > 0.9
