@@ -62,6 +62,17 @@ class Comparison:
     names: tuple[str, ...]
     tallies: dict[tuple[str, int, int], Tally]
 
+    @classmethod
+    def merged(cls, several: Sequence[Comparison]) -> Comparison:
+        """Return several comparisons of the same tasks as one: what was counted is added up."""
+        tallies: dict[tuple[str, int, int], Tally] = {}
+        for each in several:
+            for key, tally in each.tallies.items():
+                joined = tallies.setdefault(key, Tally())
+                for group, table in tally.groups.items():
+                    joined.groups[group] = joined.groups.get(group, np.zeros_like(table)) + table
+        return cls(several[0].names, tallies)
+
     def accuracy(self, way: str, stage: int, test: int) -> Figure:
         """Return the balanced accuracy on one test after so many stages, its interval by group."""
         return _figure([self.tallies[way, stage, test]], lambda values: values[0])
@@ -84,7 +95,8 @@ class Comparison:
         """
         last = len(self.names) - 1
         falls = [self.fall(way, test) for test in range(last)]
-        return Figure.of(-float(np.mean([each.value for each in falls])), None, sum(each.n for each in falls))
+        transfer = 0.0 - float(np.mean([each.value for each in falls]))
+        return Figure.of(transfer, None, sum(each.n for each in falls))
 
     def figures(self) -> dict[str, Figure]:
         """Return the figures by name, as fractions; falls and gaps are differences of balanced accuracy."""

@@ -64,9 +64,9 @@ def continual(options: ContinualOptions, progress: Progress) -> Lesson:
     network = FrozenNetwork(path)
     records = load_records(options.data, progress)
     known = _known(options, path, network, {record.patient for record in records}, progress)
-    splits = [_split(windows_of(network, record), options.learn_share) for record in records]
-    train = _joined([before for before, _ in splits])
-    held = _joined([after for _, after in splits])
+    splits = [split_in_time(windows_of(network, record), options.learn_share) for record in records]
+    train = joined([before for before, _ in splits])
+    held = joined([after for _, after in splits])
     learning = LearnOptions(options.passes, adam=Adam(options.learning_rate), seed=options.seed)
     comparison = compare_patients(
         network, [(known, before, after) for before, after in splits], learning, progress
@@ -156,24 +156,28 @@ def compare_patients(
 def windows_of(network: FrozenNetwork, record: Record, *, thin: int = 1) -> By:
     """Return a record's windows, every 2 s, that are VF/VT or surely not; of the latter every ``thin``-th."""
     starts = np.arange(0, len(record.trace) - LONG + 1, HOP)
-    found = {}
+    kept, share = {}, {}
     for window, samples in WINDOWS.items():
-        share = record.shares(starts + LONG - samples, samples)
-        truth = truth_of(share)
-        others = np.flatnonzero(truth.negative)[::thin]
-        kept = np.sort(np.concatenate([np.flatnonzero(truth.positive), others]))
-        at = starts[kept]
-        features = [
-            network.features(record.trace[part[:, None] + np.arange(LONG)].transpose(0, 2, 1))[window]
-            for part in (at[i : i + _BLOCK] for i in range(0, len(at), _BLOCK))
-        ]
-        size = network.adapter(window).size
-        found[window] = Samples(
-            np.concatenate([np.empty((0, size), np.float32), *features]),
-            share[kept, : len(CLASSES)].argmax(axis=1).astype(np.int64),
-            np.full(len(kept), record.patient),
+        share[window] = record.shares(starts + LONG - samples, samples)
+        truth = truth_of(share[window])
+        kept[window] = truth.positive.copy()
+        kept[window][np.flatnonzero(truth.negative)[::thin]] = True
+    rows = np.flatnonzero(np.any(list(kept.values()), axis=0))
+    made: dict[str, list[NDArray[np.float32]]] = {
+        window: [np.empty((0, network.adapter(window).size), np.float32)] for window in WINDOWS
+    }
+    for block in (rows[i : i + _BLOCK] for i in range(0, len(rows), _BLOCK)):
+        windows_mv = record.trace[starts[block][:, None] + np.arange(LONG)].transpose(0, 2, 1)
+        for window, features in network.features(windows_mv).items():
+            made[window].append(features)
+    return {
+        window: Samples(
+            np.concatenate(made[window])[kept[window][rows]],
+            share[window][kept[window], : len(CLASSES)].argmax(axis=1).astype(np.int64),
+            np.full(int(kept[window].sum()), record.patient),
         )
-    return found
+        for window in WINDOWS
+    }
 
 
 def known_from(network: FrozenNetwork, train: By, held: By, seed: int) -> Known:
@@ -219,10 +223,10 @@ def _known(
     progress("windows of known patients", len(records), len(records))
     fold = grouped_folds(owner, labels, min(4, len(set(owner))), options.seed)[0]
     train, held = ([parts[row] for row in rows] for rows in (fold.train, fold.test))
-    return known_from(network, _joined(train), _joined(held), options.seed)
+    return known_from(network, joined(train), joined(held), options.seed)
 
 
-def _split(samples: By, share: float) -> tuple[By, By]:
+def split_in_time(samples: By, share: float) -> tuple[By, By]:
     """Split a record's windows in time; two windows between the halves go to neither."""
     before, after = {}, {}
     for window, each in samples.items():
@@ -232,7 +236,8 @@ def _split(samples: By, share: float) -> tuple[By, By]:
     return before, after
 
 
-def _joined(parts: Sequence[By]) -> By:
+def joined(parts: Sequence[By]) -> By:
+    """Return the windows of several records as one."""
     return {window: Samples.joined([part[window] for part in parts]) for window in WINDOWS}
 
 

@@ -59,7 +59,7 @@ def continual(options: ContinualOptions, progress: Progress) -> Lesson:
     frozen = FrozenModel(folder, options.threads)
     known = _known(options, folder, frozen, progress)
     examples = read_examples(options.good, options.bad, groups=options.groups, progress=progress)
-    new = _samples(frozen, examples.rows, progress)
+    new = samples_of(frozen, examples.rows, progress)
     if len(set(new.labels.tolist())) < 2:
         raise InputError("a new part is learnt from good and bad ones: name folders with --good and --bad")
     parts = grouped_folds(new.groups.tolist(), new.labels.tolist(), options.folds, options.seed)
@@ -134,7 +134,7 @@ def _known(options: ContinualOptions, folder: Path, frozen: FrozenModel, progres
     lesson = folder / LESSON_FILE
     if options.known_good or options.known_bad:
         examples = read_examples(options.known_good, options.known_bad, progress=progress)
-        return known_from(frozen, _samples(frozen, examples.rows, progress), options.seed)
+        return known_from(frozen, samples_of(frozen, examples.rows, progress), options.seed)
     if lesson.is_file():
         arrays, _ = load_arrays(lesson)
         try:
@@ -159,7 +159,8 @@ def _known(options: ContinualOptions, folder: Path, frozen: FrozenModel, progres
     )
 
 
-def _samples(frozen: FrozenModel, rows: Sequence[Example], progress: Progress) -> Samples:
+def samples_of(frozen: FrozenModel, rows: Sequence[Example], progress: Progress) -> Samples:
+    """Return the features of pictures, labelled 1 for bad parts, grouped by part."""
     features = []
     for number, example in enumerate(rows):
         progress("looking at pictures", number, len(rows))

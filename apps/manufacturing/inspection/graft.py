@@ -15,7 +15,7 @@ from apps.manufacturing.inspection.preprocess import Pixels
 from apps.manufacturing.inspection.texture import TEXTURE
 from edgeai_core.errors import ModelError
 from edgeai_core.learning.adapter import Adapter
-from edgeai_core.runners.card import ModelCard, read_limited
+from edgeai_core.runners.card import ModelCard, card_path, read_card, read_limited
 from edgeai_core.runners.model_file import MAX_MODEL_BYTES
 from edgeai_core.runners.onnx import OnnxRunner
 
@@ -38,9 +38,9 @@ class FrozenModel:
 
         onnx = onnx_or_explain()
         path = folder / MODEL_FILE if folder.is_dir() else folder
-        self.card: ModelCard = OnnxRunner(path).card
-        if self.card.parameters.get("kind") != "parts":
+        if read_card(card_path(path)).parameters.get("kind") != "parts":
             raise ModelError(f"{path}: only models of parts learn on; a model of boards is taught anew")
+        self.card: ModelCard = OnnxRunner(path).card
         self.size = int(self.card.number("size"))
         self.model: Any = _stripped(
             onnx.load_model_from_string(read_limited(path, MAX_MODEL_BYTES, "model")), path

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -104,6 +105,42 @@ def test_a_model_comes_back_from_its_file(tmp_path: Path) -> None:
     save_model(model, tmp_path / "m.npz")
     again = load_model(tmp_path / "m.npz")
     assert all(np.array_equal(a, b) for a, b in zip(model.weights, again.weights, strict=True))
+
+
+@needs_flower
+def test_an_update_without_the_token_or_without_arrays_is_not_averaged() -> None:
+    federated.flower_or_explain()
+    from flwr.common import Parameters, ndarrays_to_parameters
+
+    from edgeai_core.learning.flower import strategy_of
+
+    plan = Plan(hidden=4)
+    coordinator = Coordinator(plan, 5, 2)
+    good = fresh_weights(5, 4, 2, 1)
+    sent = ndarrays_to_parameters(list(good))
+    answers = [
+        ("a", "secret", sent),
+        ("b", "secret", sent),
+        ("stranger", "guess", ndarrays_to_parameters([each + 9 for each in good])),
+        ("broken", "secret", Parameters(["no array"], "numpy.ndarray")),
+    ]
+    answers[3][2].tensors[0] = b"no array"
+    results = [
+        (
+            SimpleNamespace(cid=name),
+            SimpleNamespace(metrics={"token": token, "name": name}, parameters=arrays, num_examples=50),
+        )
+        for name, token, arrays in answers
+    ]
+    strategy = strategy_of(coordinator, "secret", 4, quiet, 1.0)
+    strategy.aggregate_fit(2, results, [])
+    assert strategy.failed is None
+    assert all(np.allclose(got, each) for got, each in zip(coordinator.model.weights, good, strict=True))
+    assert coordinator.refused["stranger"] == "does not know the token"
+    assert coordinator.refused["broken"].startswith("sent what is no arrays")
+    strategy.aggregate_fit(3, results[2:], [TimeoutError()])
+    assert "two are the least" in str(strategy.failed)
+    assert "1 clients failed or fell silent" in str(strategy.failed)
 
 
 @needs_flower
