@@ -50,3 +50,8 @@ class MissingExtraError(EdgeAIError):
 
 class EndOfStream(Exception):  # noqa: N818 - it is not an error: the source is over
     """Raised by ``Source.read`` when nothing more will ever come."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

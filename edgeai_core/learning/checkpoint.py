@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeai_core.arrayfile import read_npz
 from edgeai_core.errors import InputError
 
 _ABOUT = "about.json"
@@ -38,14 +38,9 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]], about: Ma
 def load_arrays(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, object]]:
     """Read what ``save_arrays`` wrote; raises InputError for any other, too large or damaged file."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_CHECKPOINT_BYTES:
-            raise InputError(f"{path}: {size} bytes unpacked; a checkpoint may hold {MAX_CHECKPOINT_BYTES}")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(path, str(path), MAX_CHECKPOINT_BYTES)
         about = json.loads(arrays.pop(_ABOUT).tobytes())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError) as error:
         raise InputError(f"{path}: not a checkpoint of this program ({error})") from error
     if not isinstance(about, dict):
         raise InputError(f"{path}: not a checkpoint of this program (its description is no object)")

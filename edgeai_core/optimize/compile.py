@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeai_core.errors import InputError, MissingExtraError, ModelError
+from edgeai_core.errors import InputError, MissingExtraError, ModelError, first_line
 from edgeai_core.optimize.profiles import Profile
 from edgeai_core.runners.card import (
     ModelCard,
@@ -23,7 +23,7 @@ from edgeai_core.runners.card import (
     write_card,
     write_whole,
 )
-from edgeai_core.runners.model_file import ModelFile, first_line, read_model_file
+from edgeai_core.runners.model_file import ModelFile, read_model_file
 from edgeai_core.runners.onnx import OnnxRunner
 from edgeai_core.runners.open import open_runner
 from edgeai_core.runners.tensors import noise

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgeai_core.errors import ModelError
+from edgeai_core.errors import ModelError, first_line
 from edgeai_core.runners.card import ModelCard, TensorSpec, digest_of, read_limited
-from edgeai_core.runners.model_file import MAX_MODEL_BYTES, check_onnx, check_room, first_line
+from edgeai_core.runners.model_file import MAX_MODEL_BYTES, check_onnx, check_room
 
 UNSAID = "not stated: the file has no card"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeai_core.errors import ModelError
+from edgeai_core.arrayfile import read_npz
+from edgeai_core.errors import InputError, ModelError
 from edgeai_core.runners.card import Golden, read_limited, write_whole
 from edgeai_core.runners.parity import differences
 from edgeai_core.runners.runner import Runner
@@ -60,14 +60,12 @@ def read_golden(path: Path, golden: Golden) -> list[GoldenVector]:
         raise ModelError(f"{path}: the golden vectors are not those of the card (their digest differs)")
     found: dict[int, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = {}
     try:
-        with zipfile.ZipFile(io.BytesIO(raw)) as packed:
-            if sum(entry.file_size for entry in packed.infolist()) > MAX_GOLDEN_BYTES:
-                raise ModelError(f"{path}: the golden vectors unpack to more than {MAX_GOLDEN_BYTES} bytes")
-        with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
-            for key in arrays.files:
-                number, side, name = key.split(".", 2)
-                found.setdefault(int(number), ({}, {}))[("input", "output").index(side)][name] = arrays[key]
-    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        for key, array in read_npz(raw, f"{path}: the golden vectors", MAX_GOLDEN_BYTES).items():
+            number, side, name = key.split(".", 2)
+            found.setdefault(int(number), ({}, {}))[("input", "output").index(side)][name] = array
+    except InputError as error:
+        raise ModelError(str(error)) from error
+    except ValueError as error:
         raise ModelError(f"{path}: cannot be read as golden vectors: {error}") from error
     if not found:
         raise ModelError(f"{path}: holds no golden vector")

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgeai_core.errors import MissingExtraError, ModelError
+from edgeai_core.errors import MissingExtraError, ModelError, first_line
 from edgeai_core.runners.budget import thread_budget
 from edgeai_core.runners.card import ModelCard
-from edgeai_core.runners.model_file import MAX_MODEL_BYTES, first_line, prove, read_model_file
+from edgeai_core.runners.model_file import MAX_MODEL_BYTES, prove, read_model_file
 from edgeai_core.runners.runner import EngineDescription
 from edgeai_core.runners.tensors import VARIES, Found, InputCheck, check_tensors
 

@@ -104,8 +104,3 @@ def prove(runner: Runner, file: ModelFile, warm_up: int) -> None:
         check_outputs(file.path, runner.run(first), file.card.outputs)
     for _ in range(warm_up - 1):
         runner.run(first)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an engine said, or the name of its error where it said nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

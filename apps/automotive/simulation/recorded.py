@@ -11,6 +11,7 @@ import numpy as np
 
 from apps.automotive.config import ScenarioName
 from apps.automotive.messages import Floats
+from edgeai_core.arrayfile import read_npz
 from edgeai_core.clock import Clock
 from edgeai_core.errors import EndOfStream, InputError, SensorError
 from edgeai_core.sample import Reading
@@ -55,12 +56,10 @@ def write_drive(drive: RecordedDrive, path: Path) -> None:
 def read_drive(path: Path) -> RecordedDrive:
     """Read a drive. Raises InputError for a file that is none, is damaged or too large."""
     try:
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise InputError(f"{path}: has more than {_LARGEST_BYTES // 1_000_000} MB; no drive is so long")
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            scenario, seed = str(held["scenario"]), int(held["seed"])
-            states = np.asarray(held["states"], dtype=np.float64)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        held = read_npz(path, str(path), _LARGEST_BYTES)
+        scenario, seed = str(held["scenario"]), int(held["seed"])
+        states = np.asarray(held["states"], dtype=np.float64)
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is no recorded drive, or is damaged ({error})") from error
     if states.ndim != 2 or states.shape[1] != _STATES or not 1 <= len(states) <= LONGEST_TICKS:
         raise InputError(f"{path}: states are {states.shape}; they must be (1 to {LONGEST_TICKS}, {_STATES})")

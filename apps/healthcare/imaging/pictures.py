@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.healthcare.imaging.preprocess import Grey
-from edgeai_core.errors import InputError
+from edgeai_core.arrayfile import DAMAGED
+from edgeai_core.errors import InputError, first_line
 
 MAX_FILE_BYTES = 64 << 20
 MAX_PIXELS = 64_000_000
@@ -176,8 +177,8 @@ def _npy(content: bytes) -> Picture:
             raise Refused(Reason.UNSUPPORTED, f"the array holds {dtype}, not numbers")
         _check_shape(shape)
         array = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError, UnicodeError) as error:
-        raise Refused(Reason.UNREADABLE, f"the NPY file is damaged: {str(error).splitlines()[0]}") from error
+    except (*DAMAGED, OSError) as error:
+        raise Refused(Reason.UNREADABLE, f"the NPY file is damaged: {first_line(error)}") from error
     if array.ndim == 3 and array.shape[0] == 1:
         array = array[0]
     if array.dtype.kind == "f" and not np.isfinite(array).all():

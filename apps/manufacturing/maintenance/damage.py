@@ -10,9 +10,7 @@ recordings of the same bearing do.
 from __future__ import annotations
 
 import hashlib
-import io
 import math
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeai_core.arrayfile import read_npz
 from edgeai_core.errors import InputError, ModelError
 from edgeai_core.runners.card import card_path, read_card, read_limited
 
@@ -116,15 +115,15 @@ class BearingJudge:
                 f"{path}: is not the file its card speaks of (its SHA-256 differs); teach it anew"
             )
         try:
-            with np.load(io.BytesIO(raw), allow_pickle=False) as file:
-                return cls(
-                    float(file["threshold"]),
-                    tuple(map(float, file["without_line"])),
-                    np.asarray(file["shapes"], dtype=np.float64),
-                    tuple(map(int, file["kinds"])),
-                    float(file["gate"]),
-                )
-        except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as error:
+            file = read_npz(raw, str(path), 8 * _MAX_FILE_BYTES)
+            return cls(
+                float(file["threshold"]),
+                tuple(map(float, file["without_line"])),
+                np.asarray(file["shapes"], dtype=np.float64),
+                tuple(map(int, file["kinds"])),
+                float(file["gate"]),
+            )
+        except (InputError, ValueError, TypeError, KeyError) as error:
             raise ModelError(f"{path}: not a readable bearing model ({error})") from error
 
 

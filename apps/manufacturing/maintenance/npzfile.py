@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.manufacturing.maintenance.recording import GRAVITY_MPS2, Block, Recording
+from edgeai_core.arrayfile import read_npz
 from edgeai_core.errors import InputError
 
 MAX_UNPACKED_BYTES = 1 << 30
@@ -21,16 +21,7 @@ BLOCK_S = 0.1
 
 def read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
     """Read all arrays of a file, none of which may hold Python objects. Raises InputError."""
-    try:
-        with zipfile.ZipFile(path) as packed:
-            if sum(entry.file_size for entry in packed.infolist()) > MAX_UNPACKED_BYTES:
-                raise InputError(f"{path}: unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise InputError(f"{path}: is damaged, or no .npz of numbers: {error}") from error
+    return read_npz(path, str(path), MAX_UNPACKED_BYTES)
 
 
 def open_npz(path: Path) -> Recording:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from edgeai_core.errors import ModelError
+from edgeai_core.arrayfile import read_npz
+from edgeai_core.errors import InputError, ModelError
 from edgeai_core.runners.card import card_path, read_card, read_limited
 
 SHIPPED = Path(__file__).parent / "models" / "wear.npz"
@@ -70,11 +69,11 @@ class Calibration:
                 f"{path}: is not the file its card speaks of (its SHA-256 differs); teach it anew"
             )
         try:
-            with np.load(io.BytesIO(raw), allow_pickle=False) as file:
-                return cls(
-                    **{name: float(file[name]) for name in ("slope", "intercept", "low", "middle", "high")}
-                )
-        except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as error:
+            file = read_npz(raw, str(path), 8 * _MAX_FILE_BYTES)
+            return cls(
+                **{name: float(file[name]) for name in ("slope", "intercept", "low", "middle", "high")}
+            )
+        except (InputError, ValueError, TypeError, KeyError) as error:
             raise ModelError(f"{path}: not a readable wear model ({error})") from error
 
 
