@@ -28,7 +28,7 @@ class Corridor:
         if abs(k) < 1e-5:
             return x_m, y_m
         away = np.hypot(x_m, 1.0 / k - y_m)
-        angle = np.arctan2(x_m * np.sign(k), (1.0 / k - y_m) * np.sign(k))
+        angle = np.arctan2(x_m, (1.0 / k - y_m) * np.sign(k))
         return angle / abs(k), (1.0 / abs(k) - away) * np.sign(k)
 
 

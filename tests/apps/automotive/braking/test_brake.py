@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apps.automotive.braking.brake import Brake
 from apps.automotive.braking.cases import cases
@@ -266,3 +268,19 @@ def test_an_echo_inside_an_older_car_is_none_but_a_person_or_a_car_beside_it_is_
     assert len(found(several(lead, walker, age_s=(5.0, 0.6)))) == 2
     parked, standing = track(29.0, 2.9, 0.0), track(30.0, 0.0, 0.0)
     assert len(found(several(parked, standing, age_s=(5.0, 0.6)))) == 1
+
+
+@given(
+    curvature=st.floats(-0.05, 0.05).filter(lambda k: abs(k) > 1e-4),
+    along=st.floats(-10.0, 60.0),
+    beside=st.floats(-4.0, 4.0),
+)
+def test_along_a_bend_to_either_side_ahead_is_ahead_and_left_is_left(
+    curvature: float, along: float, beside: float
+) -> None:
+    turn = along * curvature
+    x = math.sin(turn) / curvature - beside * math.sin(turn)
+    y = (1.0 - math.cos(turn)) / curvature + beside * math.cos(turn)
+    found = Corridor(curvature, VEHICLE.front_m, 0.95).to_path(np.array([x]), np.array([y]))
+    assert found[0][0] == pytest.approx(along, abs=1e-6)
+    assert found[1][0] == pytest.approx(beside, abs=1e-6)
