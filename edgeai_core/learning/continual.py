@@ -51,6 +51,13 @@ class Samples:
         """Return some of them."""
         return Samples(self.features[which], self.labels[which], self.groups[which])
 
+    def at_most(self, count: int, seed: int = 0) -> Samples:
+        """Return them, or so many of them drawn at random, in their order."""
+        if len(self) <= count:
+            return self
+        drawn = np.random.default_rng(seed).choice(len(self), count, replace=False)
+        return self.rows(np.sort(drawn))
+
     @classmethod
     def joined(cls, parts: Sequence[Samples]) -> Samples:
         """Return several as one."""

@@ -110,6 +110,7 @@ def strategy_of(coordinator: Coordinator, token: str, clients: int, progress: Pr
 
 def main() -> int:
     """Be the client that standard input describes."""
+    # The token comes by standard input: arguments and environment can be read by other users or processes.
     told = json.loads(sys.stdin.buffer.read(1 << 20))
     arrays, _ = load_arrays(Path(told["samples"]))
     samples = Samples(
@@ -118,7 +119,16 @@ def main() -> int:
         np.asarray(arrays["groups"], np.str_),
     )
     plan = Plan(**told["plan"])
-    model = join(samples, plan, told["address"], told["token"], told["name"], wait_s=told["wait_s"])
+    authority = Path(told["authority"]) if "authority" in told else None
+    model = join(
+        samples,
+        plan,
+        told["address"],
+        told["token"],
+        told["name"],
+        authority=authority,
+        wait_s=told["wait_s"],
+    )
     if model is not None:
         save_model(model, Path(told["own"]))
     return 0

@@ -95,7 +95,8 @@ class Comparison:
         """
         last = len(self.names) - 1
         falls = [self.fall(way, test) for test in range(last)]
-        transfer = 0.0 - float(np.mean([each.value for each in falls]))
+        known = [each.value for each in falls if each.value is not None]
+        transfer = 0.0 - float(np.mean(known)) if known else None
         return Figure.of(transfer, None, sum(each.n for each in falls))
 
     def figures(self) -> dict[str, Figure]:
@@ -158,11 +159,10 @@ def compare(
                     adapter = learn(adapter, new, options, memory if way == "continual" else None)
                     remember(memory, new, max(memory.counts(), default=-1) + 1)
                 for test, samples in enumerate(trial.tests):
-                    if len(samples):
-                        known = samples.labels if truth is None else truth(samples.labels)
-                        tallies.setdefault((way, stage, test), Tally()).add(
-                            samples.groups, called(adapter.logits(samples.features)), known, adapter.classes
-                        )
+                    known = samples.labels if truth is None else truth(samples.labels)
+                    tallies.setdefault((way, stage, test), Tally()).add(
+                        samples.groups, called(adapter.logits(samples.features)), known, adapter.classes
+                    )
     progress("learning", total, total)
     return Comparison(tuple(names), tallies)
 
@@ -174,6 +174,8 @@ def _largest(logits: NDArray[np.float32]) -> NDArray[np.integer]:
 def _figure(tallies: Sequence[Tally], join: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Figure:
     """Return a figure of balanced accuracies on the same groups; those are drawn anew, whole, for its interval."""
     names = sorted(tallies[0].groups)
+    if not names:
+        return Figure(None, None, None, 0, note="nothing to judge by")
     tables = np.stack([np.stack([tally.groups[name] for name in names]) for tally in tallies])
     value = join(_balanced(tables.sum(axis=1)))
     n = int(tables[0, :, 1].sum())

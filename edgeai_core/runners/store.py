@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,14 +51,17 @@ class Version:
 
 
 def versions(state: State, task: str) -> list[Version]:
-    """Return what was learnt for a task on this device, oldest first. Folders without a manifest are none of ours."""
+    """Return what was learnt for a task on this device, oldest first.
+
+    Folders whose manifest is missing or cannot be read are left out: a damaged one bars no way back to the others.
+    """
     folder = _folder(state, task)
     now = current_name(state, task)
-    found = [
-        _read(each, is_current=each.name == now)
-        for each in (sorted(folder.iterdir()) if folder.is_dir() else [])
-        if _NAME.match(each.name) and not each.is_symlink() and (each / MANIFEST).is_file()
-    ]
+    found = []
+    for each in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if _NAME.match(each.name) and not each.is_symlink():
+            with suppress(ModelError):
+                found.append(_read(each, is_current=each.name == now))
     return sorted(found, key=lambda version: (version.installed, version.name))
 
 
@@ -95,9 +98,8 @@ def current_folder(state: State, task: str) -> Path | None:
 def next_name(state: State, task: str, base: str) -> str:
     """Return a name for what was learnt on top of version ``base``: ``1.0.0+1``, then ``1.0.0+2`` and so on."""
     stem = base.partition("+")[0]
-    taken = {version.name for version in versions(state, task)}
-    number = 1
-    while f"{stem}+{number}" in taken:
+    folder, number = _folder(state, task), 1
+    while (folder / f"{stem}+{number}").exists():
         number += 1
     return f"{stem}+{number}"
 

@@ -280,10 +280,7 @@ def _write_lesson(into: Path, known: Known, train: By, held: By) -> None:
     for window in WINDOWS:
         memory = RehearsalMemory.of(known.memories[window].arrays(), seed=len(train[window]))
         remember(memory, train[window], max(memory.counts(), default=-1) + 1)
-        judges = Samples.joined([known.held[window], held[window]])
-        if len(judges) > _HELD_OUT_MOST:
-            chosen = np.random.default_rng(0).choice(len(judges), _HELD_OUT_MOST, replace=False)
-            judges = judges.rows(np.sort(chosen))
+        judges = Samples.joined([known.held[window], held[window]]).at_most(_HELD_OUT_MOST)
         for name, array in {
             **memory.arrays(),
             "held_features": judges.features.astype(np.float16),

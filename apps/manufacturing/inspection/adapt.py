@@ -39,7 +39,7 @@ LESSON_FILE = "lesson.npz"
 """Beside the model: the adapter, the rehearsal memory, and what is held out of every part."""
 
 SIMULATED_PARTS = 400
-_HELD_OUT_MOST = 500
+_HELD_OUT_MOST = 1000
 _PARITY = 0.01
 _PROOFS = 8
 
@@ -124,7 +124,7 @@ def simulated_samples(frozen: FrozenModel, count: int, seed: int, progress: Prog
 def known_from(frozen: FrozenModel, samples: Samples, seed: int) -> Known:
     """Begin with samples of known parts: a quarter is held out, by group, the rest is remembered."""
     part = grouped_folds(samples.groups.tolist(), samples.labels.tolist(), 4, seed)[0]
-    train, held = samples.rows(part.train), samples.rows(part.test[:_HELD_OUT_MOST])
+    train, held = samples.rows(part.train), samples.rows(part.test).at_most(_HELD_OUT_MOST, seed)
     memory = RehearsalMemory(seed=seed)
     remember(memory, train, 0)
     return Known(frozen.adapter(train.features, seed), memory, held)
@@ -232,7 +232,7 @@ def _card(
 def _write_lesson(folder: Path, known: Known, adapter: Adapter, train: Samples, held: Samples) -> None:
     memory = RehearsalMemory.of(known.memory.arrays(), known.memory.capacity, len(train))
     remember(memory, train, max(memory.counts(), default=-1) + 1)
-    everything = Samples.joined([known.held, held])
+    everything = Samples.joined([known.held, held]).at_most(_HELD_OUT_MOST)
     arrays: dict[str, NDArray[np.generic]] = {
         **adapter.arrays(),
         **memory.arrays(),

@@ -126,7 +126,10 @@ def _stripped(model: Any, path: Path) -> Any:
     graph = model.graph
     made = {name for node in graph.node for name in node.output}
     if not {"pooled", "score", "quality", "heat"} <= made:
-        raise ModelError(f"{path}: is none of the models that `edgeai train manufacturing.inspection` writes")
+        raise ModelError(
+            f"{path}: has no pooled features to learn on: it was taught on good parts alone, or by another program;"
+            " teach it with --bad pictures too"
+        )
     had = _BASE_SCORE in made
     nodes = [n for n in graph.node if not n.name.startswith(_PREFIX) and "quality" not in n.output]
     del graph.node[:]

@@ -95,6 +95,24 @@ def test_rehearsal_keeps_what_fine_tuning_forgets() -> None:
     assert len(memory) == 200  # the trial learnt with a copy
 
 
+def test_a_test_without_samples_gives_no_figure() -> None:
+    old = part(1, 1.5, 0.0)
+    memory = RehearsalMemory()
+    remember(memory, old, 0)
+    start = learn(Adapter.fresh(old.features, 2), old, FAST)
+    nothing = old.rows(np.arange(0))
+    found = compare(
+        ("old", "new"),
+        [Trial(start, memory, (old,), (old, nothing))],
+        LearnOptions(1),
+        lambda *a: None,
+        total=1,
+    )
+    assert found.figures()["new_naive"].value is None
+    assert found.figures()["old_before"].value is not None
+    assert len(old.at_most(7)) == 7
+
+
 def test_the_same_seed_learns_the_same() -> None:
     old = part(1, 1.5, 0.0)
     first, second = (learn(Adapter.fresh(old.features, 2), old, FAST) for _ in range(2))

@@ -123,6 +123,18 @@ def test_a_damaged_version_is_refused_and_says_how_to_go_back(state: State) -> N
     assert read(state) == "one"
 
 
+def test_a_damaged_manifest_bars_no_way_back(state: State) -> None:
+    install(state, TASK, "1+1", writing("one"))
+    install(state, TASK, "1+2", writing("two"))
+    (state.models / TASK / "1+2" / "version.json").write_text("{")
+    assert [version.name for version in versions(state, TASK)] == ["1+1"]
+    assert next_name(state, TASK, "1") == "1+3"
+    with pytest.raises(ModelError, match="no manifest of a version"):
+        current_folder(state, TASK)
+    assert (rollback(state, TASK), read(state)) == (SHIPPED, SHIPPED)
+    assert (rollback(state, TASK, "1+1"), read(state)) == ("1+1", "one")
+
+
 @pytest.mark.parametrize("name", ["../x", "current", "shipped", ".hidden", "a/b", ""])
 def test_a_name_that_is_none_is_refused(state: State, name: str) -> None:
     with pytest.raises(ModelError, match="no name for a version"):
