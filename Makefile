@@ -24,6 +24,7 @@ samples: $(READY) ## make data_samples/ anew, and show which decisions changed
 	$(BIN)/python -m apps.healthcare.simulation.samples
 	$(BIN)/python -m apps.manufacturing.simulation.samples
 	$(BIN)/python -m apps.manufacturing.simulation.machine_samples
+	$(BIN)/python -m apps.automotive.simulation.samples
 	$(BIN)/edgeai decisions check
 
 mutants: $(READY) ## every small change to the code that decides must fail a test, or be named with its reason

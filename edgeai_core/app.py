@@ -28,6 +28,8 @@ class Task:
     Options are pydantic models; the command line makes flags of their fields.
     ``evaluate(options, progress)`` returns an ``edgeai_core.metrics.evaluation.Evaluation``;
     ``train(options, progress)`` returns a mapping of what it wrote.
+    ``continual(options, progress)`` returns an ``edgeai_core.learning.lesson.Lesson``: what was learnt on this device.
+    ``federated(options, progress)`` returns ``edgeai_core.learning.continual.Samples``, grouped by whose they are.
     """
 
     name: str
@@ -36,6 +38,10 @@ class Task:
     evaluate_options: type[Any]
     train: Callable[[Any, Progress], Mapping[str, object]] | None = None
     train_options: type[Any] | None = None
+    continual: Callable[[Any, Progress], Any] | None = None
+    continual_options: type[Any] | None = None
+    federated: Callable[[Any, Progress], Any] | None = None
+    federated_options: type[Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -36,15 +36,23 @@ def loops(config: AutomotiveConfig) -> Sequence[LoopSpec[Any]]:
 
 
 def inputs(config: AutomotiveConfig, paths: Mapping[str, str]) -> AutomotiveConfig:
-    """Return the configuration with a KITTI drive (a folder) or a video in place of perception's simulated sensors.
+    """Return the configuration with recordings in place of the simulated road.
 
-    Raises ConfigError for another loop, InputError for a path that holds no recording.
+    For perception a KITTI drive (a folder) or a video; for the simulation a recorded drive (a file, or a folder of
+    them), of which all loops live. Raises ConfigError for another loop, InputError for a path without a recording.
     """
-    unknown = sorted(set(paths) - {"perception"})
+    unknown = sorted(set(paths) - {"perception", "simulation"})
     if unknown:
         raise ConfigError(
-            f"automotive has no recordings for {', '.join(unknown)}; it has them for perception"
+            f"automotive has no recordings for {', '.join(unknown)}; it has them for perception and simulation"
         )
+    if "simulation" in paths:
+        from apps.automotive.simulation.recorded import drives_in, read_drive
+
+        for each in drives_in(Path(paths["simulation"])):
+            read_drive(each)
+        drive = config.simulation.model_copy(update={"drive": Path(paths["simulation"])})
+        config = config.model_copy(update={"simulation": drive})
     if "perception" not in paths:
         return config
     path = Path(paths["perception"])
@@ -111,6 +119,7 @@ app = App(
             "braking", "tables of approaches, and hours of benign traffic", evaluate_braking, BrakingOptions
         ),
     ),
+    demo={"simulation.drive_repeat": "true", "simulation.camera_hz": "10"},
     models=(SHIPPED.with_suffix(".card.toml"), FETCHED_CARD),
     channels=channels,
     panels=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from apps.automotive.braking.decide import Limits
 from apps.automotive.perception.config import PerceptionConfig
 from edgeai_core.loop.spec import Realtime
+
+ScenarioName = Literal["motorway", "town", "country", "pedestrian", "jam_end", "cut_in"]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -83,13 +86,22 @@ class SimulationConfig(BaseModel):
 
     model_config = _STRICT
 
-    scenario: Literal["motorway", "town", "country", "pedestrian", "jam_end", "cut_in"] = "town"
+    scenario: ScenarioName = "town"
+    drive: Path | None = Field(
+        default=None,
+        description="a recorded drive to play instead, or a folder of them: nobody drives the car",
+    )
+    drive_repeat: bool = Field(default=False, description="play recorded drives again and again")
     seed: int = Field(default=0, ge=0)
     repeat: bool = Field(
-        default=True, description="at the end of a scenario begin the next one, with another seed"
+        default=True,
+        description="at the end of a scenario begin the next one, with another seed",
     )
     camera_hz: float = Field(
-        default=30.0, ge=1.0, le=50.0, description="pictures a second: each costs about 11 ms to render"
+        default=15.0,
+        ge=1.0,
+        le=50.0,
+        description="pictures a second: one costs about 11 ms to render and 8 ms to look at, so two cores hold 15",
     )
     with_brake: bool = Field(
         default=True, description="no: there is no braking loop, and nobody waits for one"

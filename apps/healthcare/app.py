@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from apps.healthcare.config import HealthcareConfig
-from apps.healthcare.ecg.loop import MODEL, ecg_loop, ecg_source
-from apps.healthcare.ecg.options import EvaluateOptions, TrainOptions
+from apps.healthcare.ecg.loop import MODEL, ecg_loop, ecg_source, simulated_heart
+from apps.healthcare.ecg.options import ContinualOptions, EvaluateOptions, FederatedOptions, TrainOptions
 from apps.healthcare.imaging import options as imaging_options
 from apps.healthcare.imaging.inbox import MAX_STUDY_BYTES
 from apps.healthcare.imaging.loop import GATE, NETWORKS, imaging_loop, study_source
@@ -25,9 +26,16 @@ def loops(config: HealthcareConfig) -> Sequence[LoopSpec[Any]]:
     """Return the app's loops."""
     return (
         ecg_loop(config.ecg),
-        vitals_loop(config.vitals),
+        vitals_loop(
+            config.vitals, partial(simulated_heart, config.ecg.simulation) if _one_heart(config) else None
+        ),
         imaging_loop(config.imaging),
     )
+
+
+def _one_heart(config: HealthcareConfig) -> bool:
+    """Whether the simulated ECG and the simulated vital signs are of one patient."""
+    return config.ecg.recording is None and config.ecg.patient == config.vitals.patient
 
 
 def inputs(config: HealthcareConfig, paths: Mapping[str, str]) -> HealthcareConfig:
@@ -89,6 +97,20 @@ def train_ecg(options: TrainOptions, progress: Progress) -> Mapping[str, object]
     return train(options, progress)
 
 
+def learn_ecg(options: ContinualOptions, progress: Progress) -> object:
+    """Learn a new patient on this device; its libraries are imported only now."""
+    from apps.healthcare.ecg.adapt import continual
+
+    return continual(options, progress)
+
+
+def federate_ecg(options: FederatedOptions, progress: Progress) -> object:
+    """Return windows of records by patient, for clients to learn from; its libraries are imported only now."""
+    from apps.healthcare.ecg.spectra import federated
+
+    return federated(options, progress)
+
+
 def evaluate_imaging(options: imaging_options.EvaluateOptions, progress: Progress) -> object:
     """Measure a network of the imaging loop on labelled pictures; its libraries are imported only now."""
     from apps.healthcare.imaging.evaluate import evaluate
@@ -117,6 +139,10 @@ app = App(
             EvaluateOptions,
             train_ecg,
             TrainOptions,
+            continual=learn_ecg,
+            continual_options=ContinualOptions,
+            federated=federate_ecg,
+            federated_options=FederatedOptions,
         ),
         Task("vitals", "alarms on simulated patients", evaluate_vitals, EvaluateVitalsOptions),
         Task(
@@ -134,7 +160,7 @@ app = App(
         Panel("vitals", "Vital signs", _PAGE / "vitals.js", ("healthcare.vitals/vitals",)),
         Panel("imaging", "Imaging worklist", _PAGE / "imaging.js", ("healthcare.imaging/study",)),
     ),
-    demo={"ecg.repeat": "true"},
+    demo={"ecg.repeat": "true", "vitals.repeat": "true"},
     models=(
         MODEL.with_suffix(".card.toml"),
         *(path.with_suffix(".card.toml") for path in (GATE, *NETWORKS.values())),

@@ -25,7 +25,9 @@ class SimulationConfig(BaseModel):
     leads: tuple[str, ...] = Field(
         default=("II", "V1"), min_length=1, description=f"among {', '.join(LEAD_AXES)}"
     )
-    seed: int | None = Field(default=None, ge=0, description="none: another patient at every start")
+    seed: int | None = Field(
+        default=None, ge=0, description="tells hearts apart; rounds differ by the clock all the same"
+    )
 
     @field_validator("scenario")
     @classmethod
@@ -113,7 +115,9 @@ class VitalsConfig(BaseModel):
     patient: str = Field(
         default="patient-1", min_length=1, max_length=100, description="whose alerts these are"
     )
-    recording: Path | None = Field(default=None, description=".csv of vital signs; none: the simulation")
+    recording: Path | None = Field(
+        default=None, description=".csv of vital signs or a folder of them; none: the simulation"
+    )
     repeat: bool = Field(default=False, description="play the recording over and over")
     simulation: BedsideSimulationConfig = BedsideSimulationConfig()
     limits: VitalsLimits = VitalsLimits()

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from apps.manufacturing.config import ManufacturingConfig
-from apps.manufacturing.inspection.loop import check_recording, inspection_loop
-from apps.manufacturing.inspection.options import EvaluateOptions, TrainOptions
+from apps.manufacturing.inspection.loop import inspection_loop
+from apps.manufacturing.inspection.options import ContinualOptions, EvaluateOptions, TrainOptions
+from apps.manufacturing.inspection.sources import check_recording
 from apps.manufacturing.maintenance.loop import MODELS as _MACHINE_MODELS
 from apps.manufacturing.maintenance.loop import machine_source, maintenance_loop
 from apps.manufacturing.maintenance.options import EvaluateOptions as EvaluateMachineOptions
@@ -50,6 +51,13 @@ def inputs(config: ManufacturingConfig, paths: Mapping[str, str]) -> Manufacturi
     return config.model_copy(update=update) if update else config
 
 
+def router(config: ManufacturingConfig) -> object:
+    """Return the app's own routes; FastAPI is imported only now."""
+    from apps.manufacturing.inspection.routes import parts_router
+
+    return parts_router()
+
+
 def evaluate_inspection(options: EvaluateOptions, progress: Progress) -> object:
     """Measure an inspection model on folders of pictures; its libraries are imported only now."""
     from apps.manufacturing.inspection.evaluate import evaluate
@@ -62,6 +70,13 @@ def train_inspection(options: TrainOptions, progress: Progress) -> Mapping[str, 
     from apps.manufacturing.inspection.train import train
 
     return train(options, progress)
+
+
+def learn_inspection(options: ContinualOptions, progress: Progress) -> object:
+    """Learn a further kind of part on this device; its libraries are imported only now."""
+    from apps.manufacturing.inspection.adapt import continual
+
+    return continual(options, progress)
 
 
 def evaluate_maintenance(options: EvaluateMachineOptions, progress: Progress) -> object:
@@ -92,6 +107,8 @@ app = App(
             EvaluateOptions,
             train_inspection,
             TrainOptions,
+            continual=learn_inspection,
+            continual_options=ContinualOptions,
         ),
         Task(
             "maintenance",
@@ -102,6 +119,7 @@ app = App(
             TrainMachineOptions,
         ),
     ),
+    router=router,
     panels=(
         Panel("line", "Line", _PAGE / "line.js", ("manufacturing.inspection/part",)),
         Panel("machine", "Machine", _PAGE / "machine.js", ("manufacturing.maintenance/machine",)),

@@ -51,14 +51,16 @@ class InspectionConfig(BaseModel):
         default=None, description="folder of a taught model; none: the one of the simulated parts"
     )
     recording: Path | None = Field(
-        default=None, description="folder of pictures, played in place of the camera"
+        default=None,
+        description="folder or zip of pictures, played in place of the camera",
     )
     repeat: bool = Field(default=False, description="play the recording over and over")
     parts_per_s: float = Field(default=2.0, gt=0, le=100, description="the pace of a recording or simulation")
-    trigger: Literal["frame", "change"] = Field(
+    trigger: Literal["frame", "change", "message"] = Field(
         default="frame",
         description="frame: every picture is a part (triggered camera). change: a free-running camera, in which a"
-        " part is looked at once, when it lies still",
+        " part is looked at once, when it lies still. message: a free-running camera, whose next frame is looked at"
+        " when a part is announced (POST /v1/manufacturing/parts)",
     )
     camera: CameraConfig = CameraConfig()
     simulation: LineConfig = LineConfig()

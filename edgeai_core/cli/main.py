@@ -11,7 +11,9 @@ from typing import Any, NoReturn
 import typer
 
 from edgeai_core.cli import alerts, apps, decisions, demo, doctor, new, replay, run, serve, tasks, tokens, top
+from edgeai_core.cli import learn as learn_commands
 from edgeai_core.cli import models as model_commands
+from edgeai_core.cli import rollback as rollback_command
 from edgeai_core.cli import webhooks as webhook_commands
 from edgeai_core.cli.options import printable
 from edgeai_core.errors import EdgeAIError
@@ -71,6 +73,8 @@ app.add_typer(tasks.evaluate_app, name="evaluate", rich_help_panel=MAKING)
 app.add_typer(tasks.train_app, name="train", rich_help_panel=MAKING)
 app.add_typer(decisions.app, name="decisions", rich_help_panel=MAKING)
 app.add_typer(model_commands.app, name="model", rich_help_panel=MAKING)
+model_commands.app.command("rollback")(rollback_command.rollback)
+app.add_typer(learn_commands.app, name="learn", rich_help_panel=MAKING)
 app.command("new", rich_help_panel=MAKING)(new.new)
 
 

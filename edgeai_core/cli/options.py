@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,11 +39,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @dataclass(frozen=True)
 class Chosen:
-    """An app that was named on the command line, its configuration, and the loops that were asked for."""
+    """An app that was named on the command line, its configuration, and the loops that were asked for.
+
+    ``recorded`` are the recorded runs (MCAP) that stand in for a loop's inputs, by the loop's name.
+    """
 
     app: App
     config: Any
     loops: tuple[LoopSpec[Any], ...]
+    recorded: Mapping[str, Path] = field(default_factory=dict)
 
 
 def choose(
@@ -87,13 +91,22 @@ def play(app: App, config: Any, recordings: Mapping[str, str]) -> Any:
 
 
 def _chosen(app: App, config: Any, names: set[str], recordings: Mapping[str, str]) -> Chosen:
-    config = play(app, config, recordings)
+    from edgeai_core.recording.replay import is_recording
+
+    recorded = {loop: Path(path).absolute() for loop, path in recordings.items() if is_recording(Path(path))}
+    config = play(app, config, {loop: path for loop, path in recordings.items() if loop not in recorded})
     specs = tuple(app.loops(config))
     known = {spec.name for spec in specs}
     for name in sorted(names - {""} - known):
         raise ConfigError(f"app {app.name!r} has no loop {name!r} (it has: {', '.join(sorted(known))})")
     loops = tuple(spec for spec in specs if "" in names or spec.name in names)
-    return Chosen(app, config, loops)
+    return Chosen(app, config, tuple(_played(spec, app, recorded) for spec in loops), recorded)
+
+
+def _played(spec: LoopSpec[Any], app: App, recorded: Mapping[str, Path]) -> LoopSpec[Any]:
+    from edgeai_core.recording.source import from_recording
+
+    return from_recording(spec, app.name, recorded[spec.name]) if spec.name in recorded else spec
 
 
 def _loop_names(app: App, config: Any) -> list[str]:

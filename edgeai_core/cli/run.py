@@ -149,11 +149,24 @@ def _children(
     return [
         PlannedChild(
             f"{app}.{spec.name}",
-            [sys.executable, "-m", "edgeai_core.process.child", app, spec.name, *arguments],
+            [
+                sys.executable,
+                "-m",
+                "edgeai_core.process.child",
+                app,
+                spec.name,
+                *arguments,
+                *_play(chosen, spec),
+            ],
             stall_after_s=stall_after_s(spec),
         )
         for spec in chosen.loops
     ]
+
+
+def _play(chosen: Chosen, spec: LoopSpec[object]) -> list[str]:
+    file = chosen.recorded.get(spec.name)
+    return [] if file is None else ["--play", str(file)]
 
 
 def _check_journal(state: State) -> None:

@@ -100,7 +100,9 @@ def _command(task: Task, name: str, kind: Literal["train", "evaluate"]) -> Any:
         if kind == "evaluate":
             with progress_bars() as progress:
                 evaluation = task.evaluate(chosen, progress)
-            typer.echo(json.dumps(evaluation.to_json(), indent=2)) if as_json else _print(evaluation)
+            typer.echo(json.dumps(evaluation.to_json(), indent=2)) if as_json else print_evaluation(
+                evaluation
+            )
         else:
             assert task.train is not None
             with progress_bars() as progress:
@@ -108,7 +110,7 @@ def _command(task: Task, name: str, kind: Literal["train", "evaluate"]) -> Any:
             typer.echo(json.dumps(dict(written), default=str, indent=2) if as_json else _lines(written))
 
     command.__doc__ = task.summary
-    command.__signature__ = _signature(options)  # type: ignore[attr-defined]
+    command.__signature__ = signature_of(options)  # type: ignore[attr-defined]
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     single.command(name, no_args_is_help=False)(command)
     return typer.main.get_command(single)
@@ -145,7 +147,7 @@ def progress_bars() -> Iterator[Progress]:
         yield report
 
 
-def _signature(options: type[Any]) -> inspect.Signature:
+def signature_of(options: type[Any]) -> inspect.Signature:
     """Return a signature that the command line makes flags of: one per field, lists as repeated flags."""
     parameters = [
         inspect.Parameter(
@@ -197,7 +199,8 @@ def _help(field: Any) -> str:
     return f"{text} [default: {default}]".strip()
 
 
-def _print(evaluation: Evaluation) -> None:
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Print an evaluation as tables."""
     from rich.console import Console
     from rich.table import Table
 

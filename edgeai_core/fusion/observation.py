@@ -178,7 +178,8 @@ class BearingBox:
 
     The camera is at (x, y), ``above`` the ground, and looks along ``yaw``. The height is measured as the logarithm of
     the angle's tangent, for its error is a share. Foot and height both tell the distance: the one where the ground is
-    flat, the other where the object's height (state index ``height``) is known. States begin x, y, vx, vy.
+    flat, the other where the object's height (state index ``height``) is known. ``edge_rad`` is how well upper
+    and lower edge are known together: of a small box it is a larger share. States begin x, y, vx, vy.
     """
 
     x: float
@@ -191,9 +192,10 @@ class BearingBox:
     unknown: tuple[float, ...]
     shape: Shape | None = None
     gated: int = 3
+    edge_rad: float = 0.0
 
     def predict(self, mean: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return bearing, depression and log height (n, 3), the Jacobian (n, 3, d) and the noise (3, 3)."""
+        """Return bearing, depression and log height (n, 3), the Jacobian (n, 3, d) and the noise (n, 3, 3)."""
         dx, dy = mean[:, 0] - self.x, mean[:, 1] - self.y
         r = np.maximum(np.hypot(dx, dy), 1.0)
         ux, uy = dx / r, dy / r
@@ -213,7 +215,9 @@ class BearingBox:
             lengthways, sideways = self.shape.shares(mean, bearing)
             h[:, 1, self.shape.length], h[:, 1, self.shape.width] = -steep * lengthways, -steep * sideways
             h[:, 2, self.shape.length], h[:, 2, self.shape.width] = lengthways / near, sideways / near
-        return predicted, h, np.diag(np.square(self.deviation))
+        noise = np.repeat(np.diag(np.square(self.deviation))[None], len(mean), axis=0)
+        noise[:, 2, 2] += (self.edge_rad * near / tall) ** 2
+        return predicted, h, noise
 
     def innovation(self, measured: Floats, predicted: Floats) -> Floats:
         """Return the differences, the bearing's the short way round."""
@@ -226,7 +230,10 @@ class BearingBox:
         mean, covariance = _begun(self.begin, self.unknown, len(measured))
         tall, tall_deviation = self.begin[self.height], self.unknown[self.height]
         by_height = tall * np.exp(-measured[:, 2])
-        height_variance = by_height**2 * (self.deviation[2] ** 2 + (tall_deviation / tall) ** 2)
+        share = (
+            self.deviation[2] ** 2 + (self.edge_rad * by_height / tall) ** 2 + (tall_deviation / tall) ** 2
+        )
+        height_variance = by_height**2 * share
         foot = np.maximum(measured[:, 1], 1e-3)
         by_foot = self.above / np.tan(foot)
         foot_variance = ((by_foot**2 + self.above**2) / self.above * self.deviation[1]) ** 2

@@ -27,6 +27,7 @@ Ints = NDArray[np.int64]
 Indices = NDArray[np.intp]
 
 _LOG_2PI = float(np.log(2 * np.pi))
+_IN_VIEW = 0.25
 _CERTAIN = 14.0
 """Existence is kept to log-odds of at most this (a millionth): beyond it no sensor's declared rates are true."""
 
@@ -120,13 +121,14 @@ class Association:
 
     ``nis`` (m,) is the squared innovation over its covariance, for measurements of tracks that were there before, else
     not a number. Of the tracks that this sensor and another have seen before, ``expected`` is how many it should have
-    seen now, and ``shared_nis`` the ``nis`` of those that it did.
+    seen now, ``shared`` how many of them are in its view, and ``shared_nis`` the ``nis`` of those that it did see.
     """
 
     row: Indices
     nis: Floats
     expected: float
     shared_nis: Floats
+    shared: int = 0
 
 
 class Tracker:
@@ -175,6 +177,7 @@ class Tracker:
         belief, classes, seen_s, seen_by = table.belief, table.classes, table.seen_s, table.seen_by
         shared = ((seen_by & sensor.bit) != 0) & ((seen_by & ~sensor.bit) != 0)
         expected = float((seen.existence * seen.detection)[shared].sum())
+        in_view = int((shared & (seen.detection > _IN_VIEW)).sum())
         if rows.size:
             false = sensor.clutter_density + sensor.birth_density
             gain = seen.log_peak[rows] - 0.5 * nis[columns] + evidence[columns]
@@ -205,7 +208,7 @@ class Tracker:
             if sensor.repeats:
                 unclaimed &= ~near
             table, row = self._born(table, scan, evidence, np.nonzero(unclaimed)[0], row, numbers)
-        return table, Association(row, nis, expected, nis[columns[shared[rows]]])
+        return table, Association(row, nis, expected, nis[columns[shared[rows]]], in_view)
 
     def _associate(
         self, table: TrackTable, scan: Scan, seen: _Expected, evidence: Floats

@@ -132,14 +132,15 @@ class Filters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    state: Annotated[list[AlertState], Field(max_length=4)] | None = None
+    # The limit is the field's, not its type's: older releases of FastAPI take the latter for a single value.
+    state: list[AlertState] | None = Field(default=None, max_length=4)
     active: bool | None = None
     acknowledged: bool | None = None
     app: Text | None = None
     loop: Text | None = None
     code: Text | None = None
     subject: Text | None = None
-    priority: Annotated[list[Priority], Field(max_length=3)] | None = None
+    priority: list[Priority] | None = Field(default=None, max_length=3)
     device: Text | None = None
     since: Time | None = None
     until: Time | None = None

@@ -26,6 +26,7 @@ from edgeai_core.loop.realtime import apply_realtime
 from edgeai_core.loop.spec import LoopSpec, Parts
 from edgeai_core.loop.statistics import LoopStatistics
 from edgeai_core.process.parent import die_with_parent
+from edgeai_core.recording.source import from_recording
 from edgeai_core.recording.tap import RecordingTap
 from edgeai_core.state import STATE_VARIABLE, State
 from edgeai_core.topics.live import JOURNAL_TOPIC, LivePublisher, LiveSink
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--config", type=Path, required=True, help="the app's whole configuration, as JSON")
     parser.add_argument("--device", default="")
+    parser.add_argument("--play", type=Path, help="a recorded run (MCAP) in place of this loop's inputs")
     parser.add_argument("--record", action="store_true", help="hand what happens to the recorder")
     parser.add_argument("--log-json", action="store_true")
     given = parser.parse_args(arguments)
@@ -57,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = given.config.read_text(encoding="utf-8")
         config = app.config.model_validate_json(text)
         spec = find_loop(app, config, given.loop)
+        if given.play is not None:
+            spec = from_recording(spec, app.name, given.play)
         run_loop(app, spec, State(given.state), device=given.device, recorded=text if given.record else None)
     except EdgeAIError as error:
         log.error("%s", error)

@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgeai_core.clock import Clock
-from edgeai_core.errors import EndOfStream, InputError, SensorError
+from edgeai_core.errors import ConfigError, EndOfStream, InputError, SensorError
+from edgeai_core.loop.spec import LoopSpec, Parts
 from edgeai_core.recording.file import EXACT_TOPIC, read_entries
 from edgeai_core.recording.record import Arrived, Began, Decided, Ended, Missing, Record, build, from_bytes
 from edgeai_core.sample import Reading
+
+
+def from_recording(spec: LoopSpec[Any], app: str, path: Path) -> LoopSpec[Any]:
+    """Return the loop fed from a recorded run alone: its sensors and other loops' outputs are what they were then.
+
+    Raises InputError where the file lacks an input that the loop requires, ConfigError for a durable input: what must
+    not be lost is not played from a copy.
+    """
+    name = f"{app}.{spec.name}"
+    durable = [each.source for each in spec.inputs if each.history == "one"]
+    if durable:
+        raise ConfigError(f"loop {name}: input {durable[0]!r} is durable and cannot be played from {path}")
+    held = _inputs_held(path, name)
+    lacking = [each.source for each in spec.inputs if each.required and each.source not in held]
+    if lacking or not held:
+        missed = lacking or [each.source for each in spec.inputs]
+        raise InputError(f"{path}: holds nothing of {', '.join(missed)} of loop {name}")
+
+    def build() -> Parts[Any]:
+        sources = tuple(RecordedSource(path, name, each.source) for each in spec.inputs)
+        return replace(spec.build(), sources=sources)
+
+    return replace(spec, build=build)
 
 
 class RecordedSource:
@@ -86,3 +111,10 @@ class RecordedSource:
     def _read(self) -> Iterator[Record]:
         topic = EXACT_TOPIC + self._loop
         return (from_bytes(entry.data) for entry in read_entries(self._path) if entry.topic == topic)
+
+
+def _inputs_held(path: Path, loop: str) -> set[str]:
+    """Return the inputs of a loop of which the file holds an arrival."""
+    topic = EXACT_TOPIC + loop
+    records = (from_bytes(entry.data) for entry in read_entries(path) if entry.topic == topic)
+    return {record.source for record in records if isinstance(record, Arrived)}

@@ -335,6 +335,9 @@ def _check_front(app: App) -> None:
     for task in app.tasks:
         if (task.train is None) != (task.train_options is None):
             _broken(f"task {app.name}.{task.name}: train and train_options belong together")
+        for kind in ("continual", "federated"):
+            if (getattr(task, kind) is None) != (getattr(task, f"{kind}_options") is None):
+                _broken(f"task {app.name}.{task.name}: {kind} and {kind}_options belong together")
     for panel in app.panels:
         if not panel.module.is_file():
             _broken(f"panel {panel.name!r}: {panel.module} is not there")

@@ -278,5 +278,14 @@ def _names(kind: type[Any]) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=256)
 def _hints(wanted: type[Any]) -> dict[str, Any]:
-    """Evaluating annotations takes longer than copying an image."""
-    return typing.get_type_hints(wanted)
+    """Evaluating annotations takes longer than copying an image.
+
+    Records whose import must not cost numpy name arrays without importing their type.
+    """
+    try:
+        return typing.get_type_hints(wanted)
+    except NameError:
+        import numpy as np
+        from numpy.typing import NDArray
+
+        return typing.get_type_hints(wanted, localns={"NDArray": NDArray, "np": np})

@@ -28,15 +28,16 @@ def test_a_recording_gives_the_decisions_that_were_accepted(
 
 
 def test_there_are_recordings_of_every_app_that_declares_a_demo() -> None:
-    assert {app for app, _, _ in recordings_in(SAMPLES)} >= {"healthcare", "manufacturing"}
+    assert {app for app, _, _ in recordings_in(SAMPLES)} >= {"automotive", "healthcare", "manufacturing"}
 
 
 def test_the_demo_plays_every_app_with_recordings_and_knows_what_is_to_come() -> None:
     cast = choose_cast(SAMPLES)
-    assert {"healthcare", "manufacturing"} <= set(cast.arguments)
+    assert {"automotive", "healthcare", "manufacturing"} <= set(cast.arguments)
     assert f"healthcare.ecg={SAMPLES / 'healthcare' / 'ecg'}" in cast.arguments
+    assert cast.in_time == {"EMERGENCY_BRAKING"}
     in_time = {code for _, code, at_s in cast.expected if at_s + MARGIN_S <= SECONDS_WITHOUT_TERMINAL}
-    assert {"VENTRICULAR_FIBRILLATION", "ASYSTOLE"} <= in_time
+    assert {"VENTRICULAR_FIBRILLATION", "ASYSTOLE", "EMERGENCY_BRAKING"} <= in_time
 
 
 def test_a_folder_without_recordings_is_no_demo(tmp_path: Path) -> None:

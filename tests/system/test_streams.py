@@ -128,3 +128,24 @@ def test_a_camera_in_one_process_reaches_a_loop_in_another_and_both_replay_from_
         "/lookout.sim/camera/preview",
         "/lookout.see",
     } <= topics
+
+    pictures = seen["cycles"]
+    again = subprocess.run(
+        [
+            *edgeai,
+            "run",
+            "lookout.see",
+            "--input",
+            f"lookout.see={recording}",
+            "--state",
+            str(tmp_path / "again"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert again.returncode == 0, again.stderr
+    played = read_statistics(tmp_path / "again" / "run" / "lookout.see.stats")
+    assert isinstance(played["cycles"], int)
+    assert isinstance(pictures, int)
+    assert 0 < played["cycles"] <= pictures

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from apps.automotive.braking.corridor import corridor
@@ -17,8 +19,20 @@ FRESH_S = {"radar": 0.3, "lidar": 0.35, "tracks": 0.4}
 STAGES = (BrakeStage.NONE, BrakeStage.WARN, BrakeStage.PARTIAL, BrakeStage.FULL)
 SLOWEST_MPS = 0.3
 """A car that stands needs no emergency brake."""
+SAME_WITHIN_S = 0.02
+"""So long what was found is moved on instead of looked for anew; odometry, which moves the path, comes every 10 ms."""
 HOLD_S = 0.4
 """Braking goes on so long after its reason was last seen: near by, radars lose what they brake for."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was found at ``time_ns``, while these sensors told nothing."""
+
+    time_ns: int
+    lost: tuple[str, ...]
+    threats: list[Threat]
+    stamps: list[int]
 
 
 class Brake:
@@ -32,19 +46,23 @@ class Brake:
         self._tracks: Tracks | None = None
         self._tracks_ns = -1
         self._odometry = Odometry()
+        self._found: _Found | None = None
         self._braking_ns: int | None = None
         self._last: Verdict | None = None
         self.verdict = Verdict(0, 0.0, "", float("inf"))
 
     def push_odometry(self, odometry: Odometry) -> None:
-        """Take in how the ego moves. Raises InputError for what is not finite."""
+        """Take in how the ego moves; the same reading again is none. Raises InputError for what is not finite."""
+        if odometry is self._odometry:
+            return
         values = (odometry.x_m, odometry.y_m, odometry.yaw_rad, odometry.speed_mps, odometry.yaw_rate_radps)
         if not all(map(np.isfinite, values)):
             raise InputError("the odometry holds values that are not numbers")
-        self._odometry = odometry
+        self._odometry, self._found = odometry, None
 
     def push_radar(self, time_ns: int, scan: RadarScan) -> None:
         """Take in one radar scan."""
+        self._found = None
         self._radar.push(time_ns, scan, self._odometry)
 
     def push_lidar(self, time_ns: int, cloud: PointCloud) -> None:
@@ -57,11 +75,11 @@ class Brake:
             and np.array_equal(self._lidar[1].xyz_m, cloud.xyz_m)
         )
         self._lidar_same = self._lidar_same + 1 if same else 0
-        self._lidar = (time_ns, cloud)
+        self._lidar, self._found = (time_ns, cloud), None
 
     def push_tracks(self, tracks: Tracks) -> None:
         """Take in perception's tracks."""
-        self._tracks, self._tracks_ns = tracks, tracks.time_ns
+        self._tracks, self._tracks_ns, self._found = tracks, tracks.time_ns, None
 
     def lost(self, now_ns: int) -> tuple[str, ...]:
         """Return which sensors tell nothing: silent, too old, or frozen."""
@@ -99,7 +117,22 @@ class Brake:
         return self._command(now_ns, verdict, evidence)
 
     def _threats(self, now_ns: int, lost: tuple[str, ...]) -> tuple[list[Threat], list[int]]:
-        """Return the threats of all sensors that tell something, and the stamps of those sensors."""
+        """Return the threats of all sensors that tell something, and the stamps of those sensors.
+
+        Between readings, which come less often than this is asked, what was found is moved on at its speed.
+        """
+        found = self._found
+        if found is None or found.lost != lost or now_ns - found.time_ns > SAME_WITHIN_S * 1e9:
+            threats, stamps = self._look(now_ns, lost)
+            self._found = _Found(now_ns, lost, threats, stamps)
+            return threats, stamps
+        own, passed_s = self._odometry.speed_mps, (now_ns - found.time_ns) * 1e-9
+        moved = [
+            replace(each, gap_m=each.gap_m - (own - each.speed_mps) * passed_s) for each in found.threats
+        ]
+        return moved, found.stamps
+
+    def _look(self, now_ns: int, lost: tuple[str, ...]) -> tuple[list[Threat], list[int]]:
         path = corridor(self._odometry, self._vehicle)
         radar: list[Threat] = []
         tracks: list[Threat] = []

@@ -9,10 +9,12 @@ import numpy as np
 
 from apps.automotive.braking.brake import Brake
 from apps.automotive.braking.decide import Limits
+from apps.automotive.braking.options import TracksOf
 from apps.automotive.config import VehicleConfig
 from apps.automotive.messages import BrakeStage, Odometry
 from apps.automotive.path import wrap
 from apps.automotive.simulation.believed import BelievedTracks
+from apps.automotive.simulation.perceived import PerceivedTracks
 from apps.automotive.simulation.scene import Scene
 from apps.automotive.simulation.sensors import TICK_S, Sensors
 from apps.automotive.simulation.traffic import Traffic
@@ -20,6 +22,7 @@ from apps.automotive.simulation.vehicle import Actuators
 from apps.automotive.simulation.world import Scenario, World
 
 TRACKS_EVERY = 10
+PICTURES_HZ = 10.0
 FALSE_WITHIN_S = 3.0
 """Brakes nearer together than this are one event."""
 BENIGN_TICK_S = 0.05
@@ -34,11 +37,12 @@ class Approach:
     stage: str
 
 
-def approach(scenario: Scenario, seed: int, *, tracks: bool) -> Approach:
+def approach(scenario: Scenario, seed: int, *, tracks: TracksOf) -> Approach:
     """Drive one case at constant speed, with nobody but the brake to slow it down."""
     vehicle = VehicleConfig()
     world, brake = World(scenario, vehicle), Brake(vehicle, Limits())
-    sensors = Sensors(seed, only=("radar", "lidar"))
+    sensors = _sensors(seed, tracks, "radar", "lidar")
+    perceived = PerceivedTracks() if tracks == "perception" else None
     believed = BelievedTracks(np.random.default_rng([seed, 11]))
     actuators = Actuators(with_brake=True, with_plan=False)
     braked_at: float | None = None
@@ -55,10 +59,13 @@ def approach(scenario: Scenario, seed: int, *, tracks: bool) -> Approach:
             brake.push_radar(reading.time_ns or now_ns, reading.data)
         for reading in arrived.get("lidar_ahead", ()):
             brake.push_lidar(reading.time_ns or now_ns, reading.data)
-        if tracks and number % TRACKS_EVERY == 0:
+        told = None
+        if perceived is not None:
+            told = perceived.see(arrived, now_ns)
+        elif tracks == "truth" and number % TRACKS_EVERY == 0:
             told = believed.see(in_odometry(scene, odometry), odometry, now_ns)
-            if told is not None:
-                brake.push_tracks(told)
+        if told is not None:
+            brake.push_tracks(told)
         # The first moments of a drive have no evidence yet; the brake is at work before the approach begins.
         if world.time_s > 0.3:
             command = brake.judge(now_ns)
@@ -74,22 +81,25 @@ def approach(scenario: Scenario, seed: int, *, tracks: bool) -> Approach:
     return Approach(None, braked_at, hardest)
 
 
-def benign(scenario: Scenario, seed: int) -> tuple[float, list[dict[str, object]]]:
+def benign(scenario: Scenario, seed: int, *, tracks: TracksOf) -> tuple[float, list[dict[str, object]]]:
     """Drive in benign traffic with an attentive driver (the first actor); return seconds, and every false brake.
 
-    Radar with clutter and ghosts, lidar and tracks as in the tables; judged at every 50 ms.
+    Radar with clutter and ghosts, and tracks: the truth with noise, or with ``perception`` what the real one makes of
+    rendered pictures, lidar and radar; then the brake has the lidar's sector too. Judged at every 50 ms.
     """
     vehicle, rng = VehicleConfig(), np.random.default_rng([seed, 12])
     traffic = Traffic(scenario.road, scenario.actors)
-    brake, sensors = Brake(vehicle, Limits()), Sensors(seed, only=("radar",))
+    brake, sensors = Brake(vehicle, Limits()), _sensors(seed, tracks, "radar")
+    perceived = PerceivedTracks() if tracks == "perception" else None
     believed = BelievedTracks(rng)
     odometry = Odometry()
     false: list[dict[str, object]] = []
     last_s = -math.inf
     ego = (-1e6, 0.0, 0.0, 4.6, 1.9)  # nobody else: the ego is one of the traffic
-    ticks = round(BENIGN_TICK_S / TICK_S)
-    for number in range(round(scenario.duration_s / BENIGN_TICK_S)):
-        traffic.step(BENIGN_TICK_S, ego)
+    tick_s = BENIGN_TICK_S if perceived is None else TICK_S
+    ticks, judged = round(tick_s / TICK_S), round(BENIGN_TICK_S / tick_s)
+    for number in range(round(scenario.duration_s / tick_s)):
+        traffic.step(tick_s, ego)
         scene = seen_by_first(traffic, vehicle)
         now_ns = round(traffic.time_s * 1e9)
         arrived = sensors.tick(number * ticks, scene, now_ns)
@@ -98,10 +108,17 @@ def benign(scenario: Scenario, seed: int) -> tuple[float, list[dict[str, object]
             brake.push_odometry(odometry)
         for reading in arrived.get("radar", ()):
             brake.push_radar(reading.time_ns or now_ns, reading.data)
-        if number % 2 == 0:
+        told = None
+        if perceived is not None:
+            for reading in arrived.get("lidar_ahead", ()):
+                brake.push_lidar(reading.time_ns or now_ns, reading.data)
+            told = perceived.see(arrived, now_ns)
+        elif number % 2 == 0:
             told = believed.see(in_odometry(scene, odometry), odometry, now_ns)
-            if told is not None:
-                brake.push_tracks(told)
+        if told is not None:
+            brake.push_tracks(told)
+        if number % judged:
+            continue
         command = brake.judge(now_ns)
         if command.stage in (BrakeStage.PARTIAL, BrakeStage.FULL) and traffic.time_s > 1.0:
             if traffic.time_s - last_s > FALSE_WITHIN_S:
@@ -115,10 +132,19 @@ def benign(scenario: Scenario, seed: int) -> tuple[float, list[dict[str, object]
                         "source": threat.source if threat else "",
                         "gap_m": round(threat.gap_m, 1) if threat else None,
                         "its_speed_mps": round(threat.speed_mps, 1) if threat else None,
+                        "track": threat.track if threat else -1,
+                        "crosses": threat.crosses if threat else False,
                     }
                 )
             last_s = traffic.time_s
     return traffic.time_s, false
+
+
+def _sensors(seed: int, tracks: TracksOf, *needed: str) -> Sensors:
+    """Return the sensors that a drive needs: the real perception has all of them, with pictures ten times a second."""
+    if tracks == "perception":
+        return Sensors(seed, camera_hz=PICTURES_HZ)
+    return Sensors(seed, only=needed)
 
 
 def in_odometry(scene: Scene, odometry: Odometry) -> Scene:

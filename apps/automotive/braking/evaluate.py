@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TypeVar
@@ -12,7 +12,7 @@ from scipy.stats import chi2
 
 from apps.automotive.braking.cases import Case, cases
 from apps.automotive.braking.driving import Approach, approach, benign
-from apps.automotive.braking.options import BrakingOptions
+from apps.automotive.braking.options import BrakingOptions, TracksOf
 from apps.automotive.simulation.scenarios import benign_scenario
 from edgeai_core.app import Progress
 from edgeai_core.metrics.evaluation import DataRef, Evaluation, Figure, ModelRef
@@ -20,6 +20,12 @@ from edgeai_core.metrics.evaluation import DataRef, Evaluation, Figure, ModelRef
 TASK = "automotive.braking"
 BENIGN_S = 120.0
 UP_TO_KMH = 50
+
+_NOTES: Mapping[TracksOf, str] = {
+    "truth": "radar, lidar, and tracks that are the truth with noise",
+    "perception": "radar, lidar, and the tracks of the real perception on rendered sensors",
+    "none": "radar and lidar alone",
+}
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -31,7 +37,7 @@ def evaluate(options: BrakingOptions, progress: Progress) -> Evaluation:
     jobs = [(case, options.seed + number, options.tracks) for number, case in enumerate(table)]
     ends = list(_in_parallel(_approach, jobs, options.threads, "driving approaches", progress))
     drives = math.ceil(options.hours * 3600 / BENIGN_S)
-    seeds = [options.seed * 100_000 + number for number in range(drives)]
+    seeds = [(options.seed * 100_000 + number, options.tracks) for number in range(drives)]
     traffic = list(_in_parallel(_benign, seeds, options.threads, "driving in benign traffic", progress))
     hours = sum(seconds for seconds, _ in traffic) / 3600
     false = [row for _, rows in traffic for row in rows]
@@ -39,8 +45,8 @@ def evaluate(options: BrakingOptions, progress: Progress) -> Evaluation:
         from apps.automotive.braking.pictures import draw_tables
 
         draw_tables(table, ends, options.picture)
-    with_tracks = "radar, lidar and tracks" if options.tracks else "radar and lidar alone"
-    figures = _avoided(table, ends, with_tracks) | {"false_brakes_per_hour": _rate(len(false), hours)}
+    note = _NOTES[options.tracks]
+    figures = _avoided(table, ends, note) | {"false_brakes_per_hour": _rate(len(false), hours, note)}
     data = (
         DataRef("approaches after Euro NCAP's protocols, simulated", "Apache-2.0", {"cases": len(table)}),
         DataRef("benign traffic, simulated", "Apache-2.0", {"drives": drives, "minutes": round(hours * 60)}),
@@ -49,13 +55,14 @@ def evaluate(options: BrakingOptions, progress: Progress) -> Evaluation:
     return Evaluation(TASK, ModelRef("staged emergency brake", "1"), data, figures, (*rows, *false))
 
 
-def _approach(job: tuple[Case, int, bool]) -> Approach:
+def _approach(job: tuple[Case, int, TracksOf]) -> Approach:
     case, seed, tracks = job
     return approach(case.scenario, seed, tracks=tracks)
 
 
-def _benign(seed: int) -> tuple[float, list[dict[str, object]]]:
-    return benign(benign_scenario(seed, BENIGN_S), seed)
+def _benign(job: tuple[int, TracksOf]) -> tuple[float, list[dict[str, object]]]:
+    seed, tracks = job
+    return benign(benign_scenario(seed, BENIGN_S), seed, tracks=tracks)
 
 
 def _in_parallel(
@@ -90,13 +97,13 @@ def _avoided(table: Sequence[Case], ends: Sequence[Approach], note: str) -> dict
     }
 
 
-def _rate(count: int, hours: float) -> Figure:
+def _rate(count: int, hours: float, sensors: str) -> Figure:
     """Return events per hour with the exact Poisson interval (Garwood, Biometrika 28:437-442, 1936)."""
     if hours == 0:
         return Figure.of(None, None, 0, "1/h", "no benign traffic was driven")
     low = chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
     high = chi2.ppf(0.975, 2 * count + 2) / 2
-    note = f"{count} in {hours:.2f} simulated hours: radar with clutter and ghosts, tracks with noise; partial or full"
+    note = f"{count} in {hours:.2f} simulated hours, partial or full; {sensors}, the radar with clutter and ghosts"
     return Figure.of(count / hours, (low / hours, high / hours), count, "1/h", note)
 
 

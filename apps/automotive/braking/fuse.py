@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from apps.automotive.braking.corridor import Corridor
 from apps.automotive.braking.decide import Threat
@@ -14,7 +15,12 @@ LOWEST_EXISTENCE = 0.7
 CROSSING_MPS = 0.6
 CROSSING_WITHIN_S = 2.5
 SETTLED_S = 0.4
-"""A track younger than this has no sideways speed that one could stop a car for."""
+SETTLED_MPS = 1.0
+"""A younger track, or one known no better across the road, has no sideways speed that one could stop a car for."""
+KNOWN_MPS, KNOWN_M = 3.0, 0.7
+"""A track whose speed along the road, or place across it, is known no better (one deviation) is none to brake for."""
+TWIN_M, TWIN_S, TWIN_MPS = 3.0, 0.5, 3.0
+"""A vehicle so near to one that is older by so much, at another speed, is an echo of it: two bodies cannot be there."""
 LOWEST_BRAKING_MPS2 = 1.5
 """A deceleration smaller than this is noise of the estimate."""
 STANDS_MPS = 2.0
@@ -89,11 +95,19 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
     which = np.flatnonzero(usable)
     age_s = min(max((time_ns - tracks.time_ns) * 1e-9, 0.0), 0.5)
     velocity = tracks.velocity_mps[which]
-    away = tracks.position_m[which] + velocity * age_s - (odometry.x_m, odometry.y_m)
+    away = tracks.position_m[which] - (odometry.x_m, odometry.y_m)
     cos, sin = np.cos(odometry.yaw_rad), np.sin(odometry.yaw_rad)
-    x, y = cos * away[:, 0] + sin * away[:, 1], cos * away[:, 1] - sin * away[:, 0]
     vx, vy = cos * velocity[:, 0] + sin * velocity[:, 1], cos * velocity[:, 1] - sin * velocity[:, 0]
-    turn = np.nan_to_num(tracks.yaw_rad[which]) - odometry.yaw_rad
+    covariance = np.nan_to_num(tracks.covariance[which], nan=np.inf)
+    settled = (tracks.age_s[which] > SETTLED_S) & (_deviation(covariance[:, 2:, 2:], -sin, cos) < SETTLED_MPS)
+    known = _deviation(covariance[:, 2:, 2:], cos, sin) < KNOWN_MPS
+    known &= _deviation(covariance[:, :2, :2], -sin, cos) < KNOWN_M
+    known &= ~_echoes(tracks, which, cos, sin)
+    # until then nothing moves sideways, and what is longer than wide lies along the road
+    vy = np.where(settled, vy, 0.0)
+    x = cos * away[:, 0] + sin * away[:, 1] + vx * age_s
+    y = cos * away[:, 1] - sin * away[:, 0] + vy * age_s
+    turn = np.where(settled, np.nan_to_num(tracks.yaw_rad[which]) - odometry.yaw_rad, 0.0)
     size = np.nan_to_num(tracks.size_m[which], nan=1.0)
     half_along = (size[:, 0] * np.abs(np.cos(turn)) + size[:, 1] * np.abs(np.sin(turn))) / 2
     half_beside = (size[:, 0] * np.abs(np.sin(turn)) + size[:, 1] * np.abs(np.cos(turn))) / 2
@@ -103,8 +117,8 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
     gap = along - half_along - path.front_m
     closing = np.maximum(odometry.speed_mps - speed, 0.1)
     arrives_s = np.clip(gap / closing, 0.0, CROSSING_WITHIN_S)
-    people = np.isin(tracks.kind[which], (ObjectKind.PEDESTRIAN, ObjectKind.CYCLIST))
-    settled = tracks.age_s[which] > SETTLED_S
+    kind = tracks.kind[which]
+    people = (kind == ObjectKind.PEDESTRIAN) | (kind == ObjectKind.CYCLIST)
     crosses = people & settled & (np.abs(across) > CROSSING_MPS) & (gap / closing < CROSSING_WITHIN_S)
     leaves_s = (along + half_along - path.front_m + 4.6) / closing
     edge = path.half_width_m + SIDE_MARGIN_M + half_beside
@@ -113,7 +127,7 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
     # Between front and tail it sweeps from `then` to `later`: a threat where that meets the corridor.
     sweeps = (np.minimum(then, later) < edge + 0.2) & (np.maximum(then, later) > -edge - 0.2)
     inside = np.where(crosses, sweeps, np.abs(beside) < edge)
-    inside &= (along + half_along > path.front_m) & (gap < 130.0)
+    inside &= known & (along + half_along > path.front_m) & (gap < 130.0)
     return [
         Threat(
             max(float(gap[i]), 0.0), float(speed[i]), 0.0,
@@ -122,6 +136,26 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
         )
         for i in np.flatnonzero(inside).tolist()
     ]  # fmt: skip
+
+
+def _deviation(covariance: Floats, x: float, y: float) -> Floats:
+    """Return the standard deviations (n,) along the direction (x, y) of covariances (n, 2, 2)."""
+    p = covariance
+    variance = x * x * p[:, 0, 0] + 2 * x * y * p[:, 0, 1] + y * y * p[:, 1, 1]
+    return np.sqrt(np.maximum(np.nan_to_num(variance, nan=np.inf), 0.0))
+
+
+def _echoes(tracks: Tracks, which: NDArray[np.intp], cos: float, sin: float) -> NDArray[np.bool_]:
+    """Return which vehicles lie inside an older one of another speed: mostly a sensor's second look at it."""
+    place, age_s, speed = tracks.position_m[which], tracks.age_s[which], tracks.velocity_mps[which]
+    away = place[None] - place[:, None]
+    along, beside = away @ np.array([cos, sin]), away @ np.array([-sin, cos])
+    inside = (np.abs(along) < TWIN_M) & (np.abs(beside) < TWIN_M / 2)
+    other = np.hypot(*(speed[None] - speed[:, None]).transpose(2, 0, 1)) > TWIN_MPS
+    kind = tracks.kind[which]
+    body = (kind != ObjectKind.PEDESTRIAN) & (kind != ObjectKind.CYCLIST)
+    older = (age_s > age_s[:, None] + TWIN_S) & body & body[:, None]
+    return np.asarray((inside & other & older).any(axis=1))
 
 
 def merged(

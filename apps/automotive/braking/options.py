@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+TracksOf = Literal["truth", "perception", "none"]
 
 
 class BrakingOptions(BaseModel):
@@ -16,8 +19,9 @@ class BrakingOptions(BaseModel):
         0.1, ge=0, le=1000, description="of benign traffic, simulated; 10 for the published figure"
     )
     step_kmh: int = Field(default=10, ge=5, le=40, description="between the speeds of the tables")
-    tracks: bool = Field(
-        default=True, description="no: without the tracks of perception, on radar and lidar alone"
+    tracks: TracksOf = Field(
+        default="truth",
+        description="truth: with noise and delay; perception: of rendered sensors; none: radar and lidar alone",
     )
     seed: int = Field(default=0, ge=0, description="of noise and traffic")
     threads: int = Field(default=2, ge=1, le=64, description="processor cores to use")

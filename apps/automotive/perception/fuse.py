@@ -22,7 +22,7 @@ from apps.automotive.perception.detections import (
     RadarPoints,
 )
 from edgeai_core.errors import InputError
-from edgeai_core.fusion.consistency import SensorHealth
+from edgeai_core.fusion.consistency import Corroboration, SensorHealth
 from edgeai_core.fusion.history import History
 from edgeai_core.fusion.imm import ModelSet
 from edgeai_core.fusion.motion import ConstantTurn
@@ -43,6 +43,15 @@ _SIZES = {
 }
 """Length, width and height of road users, m, and their standard deviations: what is known before it is measured."""
 
+_BEHIND_M, _HIDDEN = 4.0, 0.2
+"""What lies so much farther in the same direction is hidden, and seen so much more seldom; so is what is far away."""
+
+_SURELY = 0.3
+"""What a sensor sees more often than this it should see."""
+
+_HEADING_RAD = 0.35
+"""A path known no better than this (one standard deviation) tells no heading."""
+
 _CONFUSION = 0.85
 """How often a camera names a road user rightly; the rest is spread over the other kinds."""
 
@@ -60,6 +69,7 @@ class FusionConfig:
     camera_bearing_rad: float = 0.006
     camera_depression_rad: float = 0.008
     camera_height_share: float = 0.12
+    camera_edge_px: float = 2.5
     camera_detection: float = 0.7
     camera_range_m: float = 90.0
     camera_false: float = 0.5
@@ -95,6 +105,9 @@ class Fusion:
         tracker = Tracker(ModelSet(motions, ((0.0, 0.3), (0.5, 0.0))), _STATES, c.lifecycle, len(ObjectKind))
         self._history = History(tracker, c.memory_s)
         self._health = {name: SensorHealth(k) for name, k in (("camera", 3), ("lidar", 2), ("radar", 3))}
+        # posts are no road users: a camera that passes over what the others see must see something else to be wrong
+        self._company = {name: Corroboration(0.5 if name == "camera" else 0.0) for name in self._health}
+        self._sensors: dict[str, Sensor] = {}
         self._odometry: list[tuple[int, Odometry]] = []
         self._numbers: dict[int, int] = {}
         self._next_number = 1
@@ -140,7 +153,7 @@ class Fusion:
         view = BearingBox(
             x, y, mount.position_m[2], ego.yaw_rad,
             (c.camera_bearing_rad, c.camera_depression_rad, c.camera_height_share),
-            _HEIGHT, *_unseen(ObjectKind.UNKNOWN), shape=_SHAPE,
+            _HEIGHT, *_unseen(ObjectKind.UNKNOWN), shape=_SHAPE, edge_rad=c.camera_edge_px / mount.focal_px,
         )  # fmt: skip
         sees = _sector(x, y, ego.yaw_rad, half, c.camera_range_m, c.camera_detection)
         space = 2 * half * 0.3 * 3.0
@@ -213,7 +226,9 @@ class Fusion:
         # yaw follows the path where there is one, else the box; a box alone does not tell front from rear
         speed = np.hypot(velocity[:, 0], velocity[:, 1])
         heading = np.arctan2(velocity[:, 1], velocity[:, 0])
-        yaw = np.where(speed > 1.5, heading, mean[:, _YAW])
+        across = np.stack([-np.sin(heading), np.cos(heading)], axis=1)
+        drift = np.sqrt(np.einsum("ni,nij,nj->n", across, covariance[:, 2:4, 2:4], across))
+        yaw = np.where((speed > 1.5) & (drift < _HEADING_RAD * speed), heading, mean[:, _YAW])
         kind = np.argmax(table.classes, axis=1)
         kind = np.where(table.classes.max(axis=1) > 0.4, kind, ObjectKind.UNKNOWN)
         return Tracks(
@@ -225,23 +240,53 @@ class Fusion:
     def suspects(self) -> tuple[str, ...]:
         """Return the sensors (``camera``, ``lidar``, ``radar``) whose measurements the others contradict.
 
-        Where two are at odds with the tracks and the third is not, the tracks follow the third: it is the suspect.
-        Two sensors alone cannot tell which of them is wrong. What a suspect measures is not used until it agrees again.
+        Where two are at odds with the tracks and the third is not, the tracks follow the third: it is the suspect. Two
+        sensors alone cannot tell which of them is wrong. What a suspect measures is not used until it agrees again.
         """
         odd = [name for name, health in self._health.items() if health.contradicted()]
         if len(odd) == 2:
             odd = [name for name, health in self._health.items() if name not in odd and health.known]
         return tuple(odd) if len(odd) == 1 else ()
 
+    def at_odds(self) -> tuple[str, ...]:
+        """Return the sensors that hardly ever see what the others agree on: one of them was wrong from the start.
+
+        They are used all the same, for which of two that contradict each other is wrong nobody knows.
+        """
+        return tuple(name for name, company in self._company.items() if company.contradicted())
+
     def _push(self, scan: Scan) -> None:
-        health = self._health[scan.sensor.name]
-        table = self._history.at(scan.time_s) if scan.sensor.name in self.suspects() else None
+        name = scan.sensor.name
+        self._sensors[name] = scan.sensor
+        table = self._history.at(scan.time_s) if name in self.suspects() else None
         if table is not None:
             went: Association | None = self._history.tracker.update(table, scan)[1]
         else:
             went = self._history.push(scan)
-        if went is not None:
-            health.record(scan.time_s, went.expected, went.shared_nis)
+        if went is None:
+            return
+        self._health[name].record(scan.time_s, went.expected, went.shared_nis, went.shared)
+        after = self._history.table if table is None else table
+        if after is not None and len(self._sensors) == len(self._health):
+            rows = went.row[(went.row >= 0) & (went.row < len(after))]
+            self._note_company(scan, after, rows, suspect=table is not None)
+
+    def _note_company(self, scan: Scan, table: TrackTable, rows: NDArray[np.intp], *, suspect: bool) -> None:
+        """Note whether a sensor sees what the others agree on, of the sure tracks that all should see.
+
+        ``rows`` are the tracks that it met in this scan. A suspect's scans make no tracks of its own.
+        """
+        mean = table.belief.moments()[0]
+        sure, met = table.confirmed.copy(), np.zeros(len(mean), np.bool_)
+        met[rows] = True
+        for sensor in self._sensors.values():
+            sees = sensor.detection
+            sure &= (sees(mean) if callable(sees) else np.full(len(mean), sees)) > _SURELY
+        rest = sum(sensor.bit for sensor in self._sensors.values()) - scan.sensor.bit
+        agreed = sure & ((table.seen_by & rest) == rest)
+        together, missed = int((agreed & met).sum()), int((agreed & ~met).sum())
+        alone = missed if suspect else int((sure & (table.seen_by == scan.sensor.bit)).sum())
+        self._company[scan.sensor.name].record(scan.time_s, together, missed, alone)
 
     def _time_s(self, time_ns: int) -> float:
         """Seconds since the first stamp: small numbers, so that none of a stamp's digits is lost."""
@@ -331,12 +376,22 @@ def _placed(ego: Odometry, ahead_m: float, left_m: float) -> tuple[float, float]
 def _sector(
     x: float, y: float, yaw: float, half_rad: float, range_m: float, detection: float
 ) -> Callable[[Floats], Floats]:
-    """Return the probability that a sensor sees a state: within its sector as declared, beyond hardly ever."""
+    """Return the probability that a sensor sees a state: as declared within its sector, beyond hardly ever.
+
+    From half of its range on it falls to a fifth; so it does for what lies behind something nearer.
+    """
 
     def sees(mean: Floats) -> Floats:
         dx, dy = mean[:, 0] - x, mean[:, 1] - y
-        off = np.abs(np.mod(np.arctan2(dy, dx) - yaw + np.pi, 2 * np.pi) - np.pi)
-        within = (np.hypot(dx, dy) < range_m) & (off < half_rad)
-        return np.where(within, detection, 0.02)
+        away, bearing = np.hypot(dx, dy), np.arctan2(dy, dx)
+        off = np.abs(np.mod(bearing - yaw + np.pi, 2 * np.pi) - np.pi)
+        within = (away < range_m) & (off < half_rad)
+        turn = mean[:, _YAW] - bearing
+        half = (np.abs(np.sin(turn)) * mean[:, _LENGTH] + np.abs(np.cos(turn)) * mean[:, _WIDTH]) / 2
+        aside = np.abs(np.mod(bearing[:, None] - bearing + np.pi, 2 * np.pi) - np.pi)
+        behind = (aside * away < half) & (away[:, None] > away + _BEHIND_M)
+        share = np.clip(1.0 - 2.0 * (1.0 - _HIDDEN) * (away / range_m - 0.5), _HIDDEN, 1.0)
+        share = np.where(behind.any(axis=1), _HIDDEN, share)
+        return np.where(within, share * detection, 0.02)
 
     return sees

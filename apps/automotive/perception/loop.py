@@ -160,4 +160,5 @@ class PerceptionStep:
             )
             tracks = self._perception.tracks(now_ns, lost)
         live = self._live.take(now_ns, tracks, troubles, self._perception) if shown else {}
-        return decide(tracks, troubles, contradicted, snapshot.level, self._vehicle, live)
+        odd = tuple(dict.fromkeys((*contradicted, *self._perception.at_odds())))
+        return decide(tracks, troubles, odd, snapshot.level, self._vehicle, live)

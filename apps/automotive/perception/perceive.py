@@ -77,8 +77,12 @@ class Perception:
         return replace(self._fusion.tracks(now_ns), sensors_lost=lost)
 
     def suspects(self) -> tuple[str, ...]:
-        """Return the sensors that the others contradict."""
+        """Return the sensors that the others contradict, and that are not used."""
         return self._fusion.suspects()
+
+    def at_odds(self) -> tuple[str, ...]:
+        """Return the sensors that contradict each other since they began; they are used."""
+        return self._fusion.at_odds()
 
     def _push(self, time_ns: int, data: object, detect: Callable[[int], bool] | None) -> None:
         match data:

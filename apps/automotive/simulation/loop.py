@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,9 @@ from edgeai_core.loop.spec import Every, Input, LoopSpec, Parts, Stream
 from edgeai_core.sample import Reading
 
 if TYPE_CHECKING:
+    from apps.automotive.simulation.recorded import Stretch
     from apps.automotive.simulation.sensors import Sensors
-    from apps.automotive.simulation.vehicle import Actuators
+    from apps.automotive.simulation.vehicle import Actuators, EgoState
     from apps.automotive.simulation.world import World
 
 RATE_HZ = 100.0
@@ -28,6 +30,8 @@ TRUTH_EVERY = 10
 
 PLAN: Input[Plan] = Input("automotive.planning", required=False, polled=True)
 BRAKE: Input[BrakeCommand] = Input("automotive.braking", required=False, polled=True)
+DRIVE: Input[Stretch] = Input("drive", history="new", depth=4)
+"""Of a recorded drive: the loop ends with it."""
 
 STREAMS: Mapping[str, Stream] = {
     "camera": Stream(CameraImage, 800_000, 4),
@@ -51,7 +55,7 @@ def simulation_loop(config: AutomotiveConfig) -> LoopSpec[Drive]:
     return LoopSpec(
         name="simulation",
         trigger=Every(RATE_HZ),
-        inputs=(PLAN, BRAKE),
+        inputs=(PLAN, BRAKE) if simulation.drive is None else (PLAN, BRAKE, DRIVE),
         build=lambda: _build(config),
         deadline_s=DEADLINE_S,
         safe=Decision(Drive(0.0, simulation.scenario, simulation.seed), conditions=None),
@@ -63,9 +67,16 @@ def simulation_loop(config: AutomotiveConfig) -> LoopSpec[Drive]:
 def _build(config: AutomotiveConfig) -> Parts[Drive]:
     from apps.automotive.simulation.sensors import read_failures
 
-    read_failures(config.simulation.failures)
+    simulation = config.simulation
+    read_failures(simulation.failures)
+    if simulation.drive is None:
+        step = SimulationStep(config)
+        return Parts((), step, step.fall_back)
+    from apps.automotive.simulation.recorded import DriveSource
+
+    source = DriveSource(simulation.drive, repeat=simulation.drive_repeat)
     step = SimulationStep(config)
-    return Parts((), step, step.fall_back)
+    return Parts((source,), step, step.fall_back)
 
 
 class SimulationStep:
@@ -77,7 +88,8 @@ class SimulationStep:
         self._collisions = 0
         self._last_ns: int | None = None
         self._plan_ns = self._brake_ns = -1
-        self._begin()
+        self._recorded: deque[tuple[Stretch, int]] = deque()
+        self._begin(config.simulation.scenario, self._seed)
 
     def __call__(self, snapshot: Snapshot) -> Decision[Drive]:
         """Move the world to this release, in ticks of 10 ms, and give out what arrives meanwhile."""
@@ -85,9 +97,11 @@ class SimulationStep:
         last_ns = snapshot.release_ns - 10_000_000 if self._last_ns is None else self._last_ns
         ticks = min(max(round((snapshot.release_ns - last_ns) / 1e7), 1), LONGEST_STEP_TICKS)
         self._last_ns = snapshot.release_ns
-        if self._world.time_s >= self._world.scenario.duration_s and self._config.simulation.repeat:
-            self._seed += 1
-            self._begin()
+        simulation = self._config.simulation
+        if simulation.drive is not None:
+            self._take_drive(snapshot)
+        elif self._world.time_s >= self._world.scenario.duration_s and simulation.repeat:
+            self._begin(simulation.scenario, self._seed + 1)
         self._take(snapshot)
         streams: dict[str, tuple[Reading[object], ...]] = {}
         for left in range(ticks - 1, -1, -1):
@@ -102,14 +116,20 @@ class SimulationStep:
         """Say how far the drive was; the next tick makes up for this one."""
         return Decision(self._drive(snapshot.now_ns), conditions=None)
 
-    def _begin(self) -> None:
+    @property
+    def ego(self) -> EgoState:
+        """Where the car is now, and how it moves."""
+        return self._world.ego
+
+    def _begin(self, scenario: str, seed: int) -> None:
         from apps.automotive.simulation.scenarios import named_scenario
         from apps.automotive.simulation.sensors import Sensors, read_failures
         from apps.automotive.simulation.vehicle import Actuators
         from apps.automotive.simulation.world import World
 
         simulation = self._config.simulation
-        self._world: World = World(named_scenario(simulation.scenario, self._seed), self._config.vehicle)
+        self._seed = seed
+        self._world: World = World(named_scenario(scenario, seed), self._config.vehicle)
         self._sensors: Sensors = Sensors(
             self._seed,
             read_failures(simulation.failures),
@@ -130,11 +150,32 @@ class SimulationStep:
             self._brake_ns = brake.received_ns
             self._actuators.take_brake(self._world.time_s, brake.data)
 
+    def _take_drive(self, snapshot: Snapshot) -> None:
+        """Queue what is to be driven next; a drive that begins ends the one before."""
+        for sample in snapshot[DRIVE].samples:
+            if sample.data.begins:
+                self._recorded.clear()
+            self._recorded.extend((sample.data, at) for at in range(len(sample.data.states)))
+
+    def _drive_on(self, tick_s: float) -> None:
+        """Go to the next recorded state, or stay where there is none yet."""
+        from apps.automotive.simulation.vehicle import EgoState
+
+        if not self._recorded:
+            return
+        stretch, at = self._recorded.popleft()
+        if stretch.begins and at == 0:
+            self._begin(stretch.scenario, stretch.seed)
+        self._world.follow(EgoState(*stretch.states[at].tolist()), tick_s)
+
     def _tick(self, now_ns: int, *, behind: bool) -> dict[str, tuple[Reading[object], ...]]:
         from apps.automotive.simulation.sensors import TICK_S
 
         world = self._world
-        if world.collision is None:
+        if self._config.simulation.drive is not None:
+            self._drive_on(TICK_S)
+            world = self._world
+        elif world.collision is None:
             demand = self._actuators.demand(world.time_s, world.ego.steering_rad)
             self._watchdog = demand.watchdog
             world.step(demand, TICK_S)

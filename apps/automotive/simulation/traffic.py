@@ -99,7 +99,8 @@ class Traffic:
         self._drives = np.array([a.behaviour is Behaviour.DRIVE for a in actors], bool)
         self._desired = np.array([max(a.desired_mps, 0.1) for a in actors], np.float64)
         self._headway = np.array([a.headway_s for a in actors], np.float64)
-        self._fired_s = np.full(len(actors), np.inf)
+        self._waiting = [i for i, actor in enumerate(actors) if actor.event is not None]
+        self._changers = [i for i, actor in enumerate(actors) if actor.changes_lanes]
         self._lane_from = self.d_m.copy()
         self._lane_to = self.d_m.copy()
         self._lane_began_s = np.full(len(actors), -np.inf)
@@ -155,15 +156,15 @@ class Traffic:
         return result
 
     def _fire(self, ego: tuple[float, float, float, float, float]) -> None:
-        for i, actor in enumerate(self.actors):
-            event = actor.event
-            if event is None or np.isfinite(self._fired_s[i]):
+        for i in tuple(self._waiting):
+            actor, event = self.actors[i], self.actors[i].event
+            if event is None:
                 continue
             gap = self.s_m[i] - self.length_m[i] / 2 - ego[0] - ego[3] / 2
             near = 0.0 <= gap <= event.gap_m or (ego[2] > 0.5 and 0.0 <= gap <= event.gap_s * ego[2])
             if not (near or self.time_s >= event.at_s):
                 continue
-            self._fired_s[i] = self.time_s
+            self._waiting.remove(i)
             if event.kind == "brake":
                 self._brakes_until_s[i], self._braking[i] = self.time_s + event.duration_s, event.value
             elif event.kind == "lane":
@@ -194,11 +195,11 @@ class Traffic:
         """Let drivers weigh a lane change, each once a second, one after the other."""
         phase = self.time_s % MOBIL_EVERY_S
         width = self.road.lane_width_m
-        for i, actor in enumerate(self.actors):
-            if not actor.changes_lanes or np.isfinite(self._lane_began_s[i]) or self.speed_mps[i] < 3.0:
-                continue
+        for i in self._changers:
             due = (i * 0.37) % MOBIL_EVERY_S
             if not due <= phase < due + 0.051 or self.time_s < self._brakes_until_s[i]:
+                continue
+            if np.isfinite(self._lane_began_s[i]) or self.speed_mps[i] < 3.0:
                 continue
             lane = self.road.lane_at(float(self.d_m[i]))
             for other in (lane + 1, lane - 1):

@@ -56,7 +56,11 @@ class World:
 
     def step(self, demand: Demand, dt_s: float) -> None:
         """Move ego and traffic on by ``dt_s``, and notice the first collision."""
-        self.ego = drive(self.ego, demand, dt_s, self.vehicle)
+        self.follow(drive(self.ego, demand, dt_s, self.vehicle), dt_s)
+
+    def follow(self, ego_state: EgoState, dt_s: float) -> None:
+        """Put the ego where it is ``dt_s`` later, move traffic on, and notice the first collision."""
+        self.ego = ego_state
         self.time_s += dt_s
         ego = self._ego_on_road()
         self.traffic.step(dt_s, ego)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apps.healthcare.config import EcgConfig
+from apps.healthcare.config import EcgConfig, SimulationConfig
 from apps.healthcare.ecg.decide import Code, EcgOutput, Limits, condition
 from apps.healthcare.ecg.pulse_check import PulseEvidence, check
 from apps.healthcare.simulation.scenarios import SCENARIOS
@@ -17,8 +17,11 @@ from edgeai_core.loop.spec import Degradation, Every, Input, LoopSpec, Parts
 
 if TYPE_CHECKING:
     from apps.healthcare.ecg.analysis import EcgAnalyzer, Strip
-    from apps.healthcare.ecg.sources import EcgChunk, EcgSource
+    from apps.healthcare.ecg.heart_source import HeartSource
+    from apps.healthcare.ecg.sources import EcgChunk
+    from apps.healthcare.simulation.heart import Heart
     from apps.healthcare.vitals.decide import VitalsOutput
+    from edgeai_core.sensors.player import Player
 
 RATE_HZ = 10.0
 DEADLINE_S = 0.1
@@ -59,7 +62,7 @@ def _build(config: EcgConfig) -> Parts[EcgOutput]:
     from apps.healthcare.ecg.rhythm import RhythmClassifier
     from edgeai_core.runners.onnx import OnnxRunner
 
-    classifier = RhythmClassifier(OnnxRunner(config.model or MODEL))
+    classifier = RhythmClassifier(OnnxRunner(config.model or _model_in_use()))
     settings = Settings(config.patient, config.mains_hz, config.limits)
     analyzer = EcgAnalyzer(classifier, settings)
     _warm_up(EcgAnalyzer(classifier, settings))
@@ -67,23 +70,35 @@ def _build(config: EcgConfig) -> Parts[EcgOutput]:
     return Parts((ecg_source(config),), step, step.fall_back)
 
 
-def ecg_source(config: EcgConfig) -> EcgSource:
+def _model_in_use() -> Path:
+    """Return what was learnt on this device and is current, else the model that ships."""
+    from edgeai_core.runners.store import current_folder
+    from edgeai_core.state import find_state
+
+    folder = current_folder(find_state(), "healthcare.ecg")
+    return MODEL if folder is None else folder / MODEL.name
+
+
+def ecg_source(config: EcgConfig) -> Player[EcgChunk] | HeartSource:
     """Return the source that the configuration names. Raises InputError for a path that holds no recording."""
-    from apps.healthcare.ecg.sources import EcgSource, open_simulation, recordings_at
+    from apps.healthcare.ecg.heart_source import HeartSource
+    from apps.healthcare.ecg.sources import ecg_player, recordings_at
 
     if config.recording is not None:
-        return EcgSource(recordings_at(config.recording, leads=config.leads), repeat=config.repeat)
-    simulation = config.simulation
-    return EcgSource(
-        (
-            lambda: open_simulation(
-                SCENARIOS[simulation.scenario],
-                name=simulation.scenario,
-                rate_hz=simulation.rate_hz,
-                lead_names=simulation.leads,
-                seed=simulation.seed,
-            ),
-        )
+        return ecg_player(recordings_at(config.recording, leads=config.leads), repeat=config.repeat)
+    return HeartSource(simulated_heart(config.simulation))
+
+
+def simulated_heart(simulation: SimulationConfig) -> Heart:
+    """Return the heart that is played where no recording is named."""
+    from apps.healthcare.simulation.heart import Heart
+
+    return Heart(
+        SCENARIOS[simulation.scenario],
+        name=simulation.scenario,
+        rate_hz=simulation.rate_hz,
+        lead_names=simulation.leads,
+        seed=simulation.seed or 0,
     )
 
 
@@ -103,14 +118,16 @@ class EcgStep:
         self._analyzer = analyzer
         self._limits = limits
         self._replayed = replayed
+        self._recording = ""
 
     def __call__(self, snapshot: Snapshot) -> Decision[EcgOutput]:
         """Analyse what has come, and decide."""
         self._analyzer.rhythm_every_s = 0.5 if snapshot.level == 0 else 1.0
         for sample in snapshot[ECG].samples:
             self._analyzer.push(sample.data, snapshot.stages)
+            self._recording = sample.data.recording
         decision = self._analyzer.decision
-        decision = check(decision, _pulse(snapshot, decision.output), self._limits)
+        decision = check(decision, _pulse(snapshot, decision.output, self._recording), self._limits)
         strip = self._analyzer.take_strip()
         if strip is None:
             return decision
@@ -127,15 +144,17 @@ class EcgStep:
         return Decision(output, (*kept, condition(Code.SIGNAL_LOST, output, None)))
 
 
-def _pulse(snapshot: Snapshot, output: EcgOutput) -> PulseEvidence | None:
-    """Return the pulse of this patient, where it is current and as real as the ECG; simulations are not compared:
-    each plays a heart of its own.
+def _pulse(snapshot: Snapshot, output: EcgOutput, recording: str) -> PulseEvidence | None:
+    """Return the pulse of this patient, where it is current and as real as the ECG. Simulations are compared where
+    they play one heart, which has one name.
     """
     view = snapshot.views.get(PULSE.source)
     if view is None or view.latest is None or view.age_ns is None or view.age_ns > PULSE_MAX_AGE_S * 1e9:
         return None
     vitals: VitalsOutput = view.data
-    if vitals.patient != output.patient or vitals.simulated or output.simulated or not vitals.pulse_recent_s:
+    if vitals.patient != output.patient or vitals.simulated != output.simulated or not vitals.pulse_recent_s:
+        return None
+    if output.simulated and vitals.recording != recording:
         return None
     late_s = (snapshot.now_ns - view.latest.time_ns) / 1e9
     recent_s = tuple(each + late_s for each in vitals.pulse_recent_s)

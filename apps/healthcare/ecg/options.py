@@ -51,3 +51,40 @@ class EvaluateOptions(BaseModel):
     tick_s: float = Field(
         0.5, gt=0, le=0.5, description="the analysis decides so often; 0.1 is what the loop does"
     )
+
+
+class ContinualOptions(BaseModel):
+    """A patient (or a few) to learn on this device, beside what the network in use knows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: list[Path] = Field(
+        min_length=1,
+        description="annotated WFDB records of the new patient; folder or record; may be repeated",
+    )
+    known: list[Path] = Field(
+        default_factory=list,
+        description="folder of records of other patients, to rehearse and to judge by; none: what the current"
+        " version remembers; may be repeated",
+    )
+    model: Path | None = Field(
+        None, description="another rhythm model (.onnx with its card); none: the current one of this device"
+    )
+    passes: int = Field(20, ge=1, le=1000, description="over the new windows")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="of the adapter")
+    allowed_fall: float = Field(
+        0.02, ge=0, le=1, description="of balanced accuracy on other patients, before it is refused"
+    )
+    learn_share: float = Field(
+        0.5, gt=0, lt=1, description="the first so much of each record is learnt from, the rest judges"
+    )
+    seed: int = Field(0, ge=0, description="of splits and drawing")
+
+
+class FederatedOptions(BaseModel):
+    """The patients whose records are divided among clients."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: list[Path] = Field(min_length=1, description="folder of WFDB records; may be given several times")
+    every_s: float = Field(4.0, ge=0.5, le=60, description="a window every so many seconds")

@@ -1,10 +1,11 @@
-"""Where samples come from: WFDB records, CSV files and the simulation, played at the pace of the loop's clock."""
+"""Where samples come from: WFDB records and CSV files, played at the pace of the loop's clock."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -13,11 +14,8 @@ import numpy as np
 from apps.healthcare.ecg.annotations import read_header, read_signal
 from apps.healthcare.ecg.csvfile import open_csv
 from apps.healthcare.ecg.recording import Recording, Samples
-from apps.healthcare.simulation.ecg import simulate
-from apps.healthcare.simulation.scenarios import Scenario
-from edgeai_core.clock import Clock
-from edgeai_core.errors import EndOfStream, InputError, SensorError
-from edgeai_core.sample import Reading
+from edgeai_core.errors import InputError
+from edgeai_core.sensors.player import Player, Timed
 
 DEFAULT_LEADS = 3
 """So many leads of a recording are used where none are named."""
@@ -39,111 +37,15 @@ class EcgChunk:
     simulated: bool = False
 
 
-class EcgSource:
-    """Plays recordings one after the other: a chunk comes when its last sample is due on the loop's clock.
-
-    So a live run goes at real speed and a replay on a virtual clock as fast as it can, with the same stamps.
-    ``repeat`` begins again with the first recording for ever. The sequence counts all samples given since
-    ``open`` and never jumps between recordings: nothing was lost there.
-    """
-
-    def __init__(
-        self,
-        recordings: Sequence[Callable[[], Recording]],
-        *,
-        name: str = "ecg",
-        chunk_s: float = 0.1,
-        repeat: bool = False,
-    ) -> None:
-        if not recordings:
-            raise ValueError("no recording to play")
-        self._name = name
-        self._openers = tuple(recordings)
-        self._chunk_s = chunk_s
-        self._repeat = repeat
-        self._clock: Clock | None = None
-        self._start_ns = 0
-        self._chunks: Iterator[tuple[EcgChunk, int]] = iter(())
-        self._recording: Recording | None = None
-        self._next: tuple[EcgChunk, int] | None = None
-        self._given = 0
-
-    @property
-    def name(self) -> str:
-        """The name that inputs refer to."""
-        return self._name
-
-    def check(self) -> None:
-        """Open every recording once. Raises InputError for the first that cannot be played."""
-        for opener in self._openers:
-            opener().close()
-
-    def open(self, clock: Clock) -> None:
-        """Start with the first recording now. Raises InputError for a file that cannot be played."""
-        self._chunks = self._play()
-        self._next = next(self._chunks, None)
-        self._given = 0
-        self._start_ns = clock.now_ns()
-        self._clock = clock
-
-    def read(self, timeout_s: float) -> Reading[EcgChunk] | None:
-        """Return the next chunk when it is due; None where it is not due in time.
-
-        Raises EndOfStream after the last, InputError where a file turns out damaged.
-        """
-        if self._clock is None:
-            raise SensorError(f"source {self._name!r} is read before it is opened")
-        if self._next is None:
-            self._next = next(self._chunks, None)
-        if self._next is None:
-            raise EndOfStream(f"{self._name}: the last recording is over")
-        chunk, due_ns = self._next[0], self._start_ns + self._next[1]
-        patience_ns = self._clock.now_ns() + int(timeout_s * 1e9)
-        if due_ns > patience_ns:
-            self._clock.sleep_until_ns(patience_ns)
-            return None
-        self._clock.sleep_until_ns(due_ns)
-        self._next = None
-        count = len(chunk.samples_mv)
-        self._given += count
-        return Reading(chunk, time_ns=due_ns, sequence=self._given - 1, count=count)
-
-    def close(self) -> None:
-        """Let go of the file that is open."""
-        self._clock = None
-        self._next = None
-        self._let_go()
-
-    def _play(self) -> Generator[tuple[EcgChunk, int], None, None]:
-        """Give every chunk, and when it is due: nanoseconds after the start."""
-        start_ns = 0
-        while True:
-            given = 0
-            for opener in self._openers:
-                recording = self._recording = opener()
-                first = 0
-                for samples in _in_pieces(recording.blocks, max(1, round(self._chunk_s * recording.rate_hz))):
-                    samples.flags.writeable = False
-                    chunk = EcgChunk(
-                        samples,
-                        recording.rate_hz,
-                        recording.lead_names,
-                        first,
-                        recording.name,
-                        recording.simulated,
-                    )
-                    first += len(samples)
-                    yield chunk, start_ns + round(first / recording.rate_hz * 1e9)
-                start_ns += round(first / recording.rate_hz * 1e9)
-                given += first
-                self._let_go()
-            if not self._repeat or not given:
-                return
-
-    def _let_go(self) -> None:
-        if self._recording is not None:
-            self._recording.close()
-            self._recording = None
+def ecg_player(
+    recordings: Sequence[Callable[[], Recording]],
+    *,
+    name: str = "ecg",
+    chunk_s: float = 0.1,
+    repeat: bool = False,
+) -> Player[EcgChunk]:
+    """Return a source that plays recordings in chunks, each due with its last sample; its sequence counts samples."""
+    return Player(name, [partial(_chunks, each, chunk_s) for each in recordings], repeat=repeat)
 
 
 def recordings_at(path: Path, *, leads: Sequence[str] = ()) -> tuple[Callable[[], Recording], ...]:
@@ -193,30 +95,16 @@ def open_wfdb(record: Path, *, block_s: float = 30.0) -> Recording:
     return Recording(record.name, header.rate_hz, names, blocks())
 
 
-def open_simulation(
-    scenario: Scenario,
-    *,
-    name: str = "simulation",
-    rate_hz: float = 250.0,
-    lead_names: Sequence[str] = ("II", "V1"),
-    seed: int | None = None,
-    rounds: int | None = None,
-) -> Recording:
-    """Open a simulated patient who lives through a scenario ``rounds`` times, or for ever.
-
-    No two rounds are alike. Without a ``seed`` no two runs are.
-    """
-    first_seed = time.time_ns() % 2**32 if seed is None else seed
-
-    def blocks() -> Iterator[Samples]:
-        number = 0
-        while rounds is None or number < rounds:
-            yield simulate(
-                scenario, rate_hz=rate_hz, lead_names=lead_names, seed=first_seed + number
-            ).samples_mv
-            number += 1
-
-    return Recording(name, rate_hz, tuple(lead_names), blocks(), simulated=True)
+def _chunks(opener: Callable[[], Recording], chunk_s: float) -> Generator[Timed[EcgChunk], None, None]:
+    with closing(opener()) as recording:
+        first = 0
+        for samples in _in_pieces(recording.blocks, max(1, round(chunk_s * recording.rate_hz))):
+            samples.flags.writeable = False
+            chunk = EcgChunk(
+                samples, recording.rate_hz, recording.lead_names, first, recording.name, recording.simulated
+            )
+            first += len(samples)
+            yield Timed(round(first / recording.rate_hz * 1e9), chunk, len(samples))
 
 
 def _chosen(recording: Recording, leads: Sequence[str]) -> Recording:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from apps.healthcare.imaging.datasets import CLASSES, Dataset
 from apps.healthcare.imaging.findings import Calibration
-from apps.healthcare.imaging.training import Recipe, predict, teach
+from apps.healthcare.imaging.methods import METHODS, Features
+from apps.healthcare.imaging.training import Recipe
 from edgeai_core.app import Progress
 from edgeai_core.metrics.calibration import fit_temperature, softmax
 from edgeai_core.metrics.curves import threshold_at
@@ -35,7 +36,7 @@ class OutOfFold:
 
 
 def out_of_fold(
-    dataset: Dataset, kept: NDArray[np.float16], recipe: Recipe, folds: int, progress: Progress, *,
+    dataset: Dataset, kept: Features, recipe: Recipe, folds: int, progress: Progress, *,
     work: Path | None = None, leaky: bool = False,
 ) -> OutOfFold:  # fmt: skip
     """Train once for each fold, on the others. ``leaky``: folds of single pictures, whatever belongs together.
@@ -51,7 +52,8 @@ def out_of_fold(
         if path is not None and path.exists():
             logits[fold.test] = np.load(path)
         else:
-            network = teach(
+            method = METHODS[dataset.modality]
+            network = method.teach(
                 kept,
                 labels,
                 fold.train,
@@ -60,7 +62,7 @@ def out_of_fold(
                 progress,
                 f"training fold {number + 1} of {folds}",
             )
-            logits[fold.test] = predict(network, kept, fold.test)
+            logits[fold.test] = method.predict(network, kept, fold.test)
             if path is not None:
                 np.save(path, logits[fold.test])
         numbers[fold.test] = number
@@ -97,7 +99,7 @@ def _balanced(truth: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
     return float(points[np.abs(sensitivity - specificity).argmin()])
 
 
-def _name(dataset: Dataset, kept: NDArray[np.float16], recipe: Recipe, fold: Fold) -> str:
+def _name(dataset: Dataset, kept: Features, recipe: Recipe, fold: Fold) -> str:
     digest = hashlib.sha256(
         f"{dataset.modality} {kept.shape} {recipe.epochs} {recipe.seed} {recipe.learning_rate}".encode()
     )

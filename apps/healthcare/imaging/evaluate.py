@@ -88,13 +88,14 @@ def _judgements(
 def _cross_validated(dataset: Dataset, options: EvaluateOptions, progress: Progress) -> Evaluation:
     """Every picture is judged by networks, and by a calibration, that have not seen its group."""
     from apps.healthcare.imaging.crossfit import calibrate, out_of_fold
-    from apps.healthcare.imaging.training import Recipe, enough, features
+    from apps.healthcare.imaging.methods import METHODS
+    from apps.healthcare.imaging.training import Recipe, enough
     from edgeai_core.metrics.calibration import softmax
 
     enough(dataset, options.folds)
     recipe = Recipe(options.epochs, options.seed, options.threads)
     with work_folder(options.work) as work:
-        kept = features(dataset, options.copies, options.seed, work, progress)
+        kept = METHODS[dataset.modality].features(dataset, options.copies, options.seed, work, progress)
         measured: Mapping[str, Figure] = {}
         table: tuple[Mapping[str, object], ...] = ()
         for leaky in (False, True) if options.leaky else (False,):

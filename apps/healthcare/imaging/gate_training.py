@@ -18,6 +18,7 @@ from apps.healthcare.imaging.datasets import load
 from apps.healthcare.imaging.export import TASK, write_model
 from apps.healthcare.imaging.gate import CLASSES, gate_square
 from apps.healthcare.imaging.inbox import MODALITIES
+from apps.healthcare.imaging.kernel_network import PooledFeatures, pooled, seen, width_of
 from apps.healthcare.imaging.network import TriageNetwork, load_imagenet
 from apps.healthcare.imaging.options import TrainOptions
 from apps.healthcare.imaging.preprocess import Grey
@@ -30,7 +31,7 @@ from edgeai_core.state import find_state
 _STAGES = (5, 8, 11)
 """After these blocks means and deviations over all places are taken."""
 
-_FEATURES = 2 * (40 + 80 + 112)
+_FEATURES = width_of(_STAGES)
 _KEPT = 0.995
 """Share of a modality's own pictures, of those not trained on, within the limit of distance."""
 
@@ -64,14 +65,7 @@ class GateNetwork(nn.Module):
 
     def features(self, image: torch.Tensor) -> torch.Tensor:
         """Return (n, 464): by channel, mean and deviation over all places."""
-        value = self.base.until(image, 0)
-        pooled = []
-        for number, block in enumerate(self.base.blocks[: _STAGES[-1]], 1):
-            value = block(value)
-            if number in _STAGES:
-                mean = value.mean(dim=(2, 3), keepdim=True)
-                pooled += [mean[:, :, 0, 0], (value - mean).square().mean(dim=(2, 3)).add(1e-8).sqrt()]
-        return torch.cat(pooled, dim=1)
+        return pooled(seen(self.base, image, _STAGES))
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (logits, distances)."""
@@ -271,19 +265,8 @@ def drawn(number: int, rng: np.random.Generator) -> Grey:
     return canvas
 
 
-class _Features(nn.Module):
-    """The features alone, to be run as ONNX: that takes a quarter of torch's time."""
-
-    def __init__(self, network: GateNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.network.features(image)
-
-
 def _features(network: GateNetwork, greys: Sequence[Grey], progress: Progress) -> NDArray[np.float32]:
-    run = as_function(_Features(network))
+    run = as_function(PooledFeatures(network.base, _STAGES))
     found = []
     for number, grey in enumerate(greys):
         found.append(run(gate_square(grey)[None, None])[0])

@@ -27,7 +27,7 @@ FAILED = "FAILED"
 
 MODELS = Path(__file__).parent / "models"
 GATE = MODELS / "gate.onnx"
-NETWORKS = {name: MODELS / f"{name}.onnx" for name in ("xray", "mri")}
+NETWORKS = {name: MODELS / f"{name}.onnx" for name in ("xray", "ct", "mri")}
 """The networks that ship; studies of a modality without one are refused, saying so."""
 
 STUDY: Input[Study] = Input("study", history="one", recorded=False)

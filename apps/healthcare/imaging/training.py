@@ -53,25 +53,34 @@ class Recipe:
 
 def features(dataset: Dataset, copies: int, seed: int, work: Path, progress: Progress) -> NDArray[np.float16]:
     """Return what the lower blocks make of every picture, (2 + copies, n, 112, 14, 14); kept in ``work``."""
-    path = work / f"{dataset.modality}-{_fingerprint(dataset, copies, seed)}.npy"
+    path = work / f"{dataset.modality}-{fingerprint(dataset, copies, seed)}.npy"
     if path.exists():
         return np.asarray(np.load(path, mmap_mode="r"))
     run = as_function(_Lower())
+    fresh = path.with_suffix(".new.npy")
+    kept = np.lib.format.open_memmap(fresh, "w+", np.float16, (PLAIN + copies, len(dataset.items), *_SHAPE))
+    for place, number, square in squares(dataset, copies, seed, progress):
+        kept[place, number] = run(square)[0]
+    kept.flush()
+    fresh.rename(path)
+    return kept
+
+
+def squares(
+    dataset: Dataset, copies: int, seed: int, progress: Progress
+) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+    """Yield (place, row, square (1, 1, 224, 224)): every picture, its mirror image, and its variations."""
     rng = np.random.default_rng(seed)
     pictures = [item.grey for item in dataset.items]
     donors = [item.grey for item in dataset.items if item.split not in ("val", "test")] or pictures
-    fresh = path.with_suffix(".new.npy")
-    kept = np.lib.format.open_memmap(fresh, "w+", np.float16, (PLAIN + copies, len(pictures), *_SHAPE))
     for place in range(PLAIN + copies):
         for number, grey in enumerate(pictures):
             varied = grey if place < PLAIN else augment(grey, donors, dataset.modality, rng)
             square = prepare(varied, dataset.modality).square
             shown = square[:, ::-1] if place == 1 else square
-            kept[place, number] = run(np.ascontiguousarray(shown)[None, None])[0]
-            progress("looking at variations", place * len(pictures) + number + 1, len(kept) * len(pictures))
-    kept.flush()
-    fresh.rename(path)
-    return kept
+            yield place, number, np.ascontiguousarray(shown)[None, None]
+            done = place * len(pictures) + number + 1
+            progress("looking at variations", done, (PLAIN + copies) * len(pictures))
 
 
 def teach(
@@ -172,7 +181,8 @@ def as_function(network: torch.nn.Module) -> Any:
     return lambda image: session.run(None, {"image": image})[0].copy()
 
 
-def _fingerprint(dataset: Dataset, copies: int, seed: int) -> str:
+def fingerprint(dataset: Dataset, copies: int, seed: int) -> str:
+    """Return what tells one set of features from another."""
     digest = hashlib.sha256(f"{dataset.modality} {copies} {seed} {FROZEN}".encode())
     for item in dataset.items:
         digest.update(item.grey.tobytes())

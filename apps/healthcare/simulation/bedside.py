@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.healthcare.simulation.heart import Beats
 from apps.healthcare.simulation.patients import Course, Patient, simulate_patient
 from apps.healthcare.simulation.pulses import beat_times_s, breath_phase, pulse_wave
 
@@ -18,6 +20,18 @@ BREATH_HZ = 25.0
 STEP_S = 0.5
 _SPOILED = {"ppg": ("probe off", "poor perfusion", "motion"), "abp": ("line flush", "line damped")}
 _CHARTED_EVERY_S = 3600
+
+_ARREST_MMHG = 20.0
+"""Where the arterial pressure settles when nothing is pumped."""
+_RUN_OFF_AFTER_S, _RUN_OFF_S = 1.2, 5.0
+"""So long after the last pulse the pressure begins to run off, and with this time constant."""
+_FELT = 0.25
+"""A pulse weaker than this reaches no finger."""
+_OXIMETER_WAITS_S = 4.0
+"""Without a pulse for so long an oximeter gives no value."""
+
+Heartbeats = Callable[[float, float], Beats]
+"""Gives the beats between two moments of the recording, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -34,27 +48,43 @@ class Moment:
     charted: Mapping[str, float]
 
 
-def play_bedside(course: Course, seed: int, duration_s: int = 3 * 3600) -> Iterator[Moment]:
-    """Play one simulated patient; the same arguments give the same moments."""
+def play_bedside(
+    course: Course, seed: int, duration_s: int = 3 * 3600, heart: Heartbeats | None = None
+) -> Iterator[Moment]:
+    """Play one simulated patient; the same arguments give the same moments.
+
+    ``heart`` gives the beats that the pulse follows, an electrocardiogram's say; without one they follow the
+    patient's heart rate.
+    """
     patient = simulate_patient(course, seed, duration_s)
     rng = np.random.default_rng([seed, 77])
-    beats_s = beat_times_s(patient.truth["heart_rate"], rng)
+    if heart is None:
+        times_s = beat_times_s(patient.truth["heart_rate"], rng)
+        heart = Beats(times_s, np.ones(len(times_s))).between
     phase = breath_phase(patient.truth["respiration"])
     per_step = round(PULSE_HZ * STEP_S)
+    last_felt_s = 0.0
     for step in range(round(duration_s / STEP_S)):
         start_s = step * STEP_S
         second = int(start_s)
-        near = beats_s[np.searchsorted(beats_s, start_s - 1.5) : np.searchsorted(beats_s, start_s + STEP_S)]
-        depth = 1.0 + 0.05 * np.sin(2 * np.pi * np.interp(near, np.arange(len(phase)), phase))
+        near = heart(start_s - 1.5, start_s + STEP_S)
+        felt_s = near.times_s[near.strengths >= _FELT]
+        last_felt_s = max(last_felt_s, float(felt_s[-1]) if len(felt_s) else 0.0)
+        silent_s = start_s - last_felt_s
+        depth = near.strengths * (
+            1.0 + 0.05 * np.sin(2 * np.pi * np.interp(near.times_s, np.arange(len(phase)), phase))
+        )
         waves = {
-            "ppg": (_ppg(patient, near, depth, start_s, per_step, rng), PULSE_HZ),
-            "abp": (_abp(patient, near, depth, start_s, per_step, rng), PULSE_HZ),
+            "ppg": (_ppg(patient, near.times_s, depth, start_s, per_step, rng), PULSE_HZ),
+            "abp": (_abp(patient, near.times_s, depth, start_s, silent_s, per_step, rng), PULSE_HZ),
             "impedance": (_impedance(patient, phase, start_s, rng), BREATH_HZ),
         }
         whole = start_s == second
         values = (
             {sign: float(patient.measured[sign][second]) for sign in ("spo2", "temperature")} if whole else {}
         )
+        if silent_s > _OXIMETER_WAITS_S and values:
+            values["spo2"] = math.nan
         charted: dict[str, float] = {}
         if whole and (second % _CHARTED_EVERY_S == 0 or _changed(patient, second)):
             charted = {"consciousness": float(patient.consciousness[second]), "oxygen": 0.0}
@@ -80,8 +110,9 @@ def _ppg(
 
 
 def _abp(
-    patient: Patient, beats_s: Floats, depth: Floats, start_s: float, count: int, rng: np.random.Generator
-) -> Floats:
+    patient: Patient, beats_s: Floats, depth: Floats, start_s: float, silent_s: float, count: int,
+    rng: np.random.Generator,
+) -> Floats:  # fmt: skip
     kind = _spoiled(patient, "abp", start_s)
     if kind == "line flush":
         return np.full(count, 300.0) + rng.normal(0.0, 0.5, count)
@@ -90,7 +121,10 @@ def _abp(
     wave = pulse_wave("abp", beats_s.tolist(), depth.tolist(), start_s, count, PULSE_HZ)
     if kind == "line damped":
         wave = 0.35 + 0.03 * wave
-    return np.asarray(low + (high - low) * wave + rng.normal(0.0, 0.4, count))
+    times_s = silent_s + np.arange(count) / PULSE_HZ
+    left = np.exp(-np.maximum(times_s - _RUN_OFF_AFTER_S, 0.0) / _RUN_OFF_S)
+    floor = _ARREST_MMHG + (low - _ARREST_MMHG) * left
+    return np.asarray(floor + (high - low) * wave + rng.normal(0.0, 0.4, count))
 
 
 def _impedance(patient: Patient, phase: Floats, start_s: float, rng: np.random.Generator) -> Floats:

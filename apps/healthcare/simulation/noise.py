@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 LEAD_OFF_MV = 5.0
 """Where an amplifier's output stands when its input floats: the rail of a typical +-5 mV range."""
 
+_FAINT_SHARE = 0.01
+
 
 def add_noise(samples_mv: Floats, rate_hz: float, noise: Noise, rng: np.random.Generator) -> None:
     """Add the standing disturbances to ``samples_mv`` (samples, leads), in place."""
@@ -47,6 +49,8 @@ def add_artefact(
             part[:] = np.nan
         case "flat":
             part[:] = part[0]
+        case "faint":
+            part *= _FAINT_SHARE
         case "lead_off":
             part[:] = LEAD_OFF_MV
         case "muscle":

@@ -44,10 +44,11 @@ class Artefact:
 
     ``motion``: large slow swings with steps, as when a patient turns. ``muscle``: tremor.
     ``lead_off``: the amplifier stands at ``LEAD_OFF_MV``. ``flat``: an exact constant, as of a dead channel.
-    ``missing``: the device sends no value (NaN).
+    ``faint``: next to nothing of the heart comes through, as of electrodes that have dried and
+    still count as connected. ``missing``: the device sends no value (NaN).
     """
 
-    kind: Literal["motion", "muscle", "lead_off", "flat", "missing"]
+    kind: Literal["motion", "muscle", "lead_off", "flat", "missing", "faint"]
     start_s: float
     end_s: float
     lead: str | None = None
@@ -77,6 +78,7 @@ SCENARIOS: dict[str, Scenario] = {
         (Segment("N", 20, 75),),
         artefacts=(Artefact("motion", 4.0, 5.0), Artefact("lead_off", 5.0, 13.0)),
     ),
+    "faint_leads": Scenario((Segment("N", 34, 72),), artefacts=(Artefact("faint", 20.0, 29.0),)),
     "rounds": Scenario(
         (
             Segment("N", 20, 70),
@@ -97,4 +99,4 @@ SCENARIOS: dict[str, Scenario] = {
         artefacts=(Artefact("motion", 62.0, 64.0), Artefact("muscle", 20.0, 24.0, lead="II")),
     ),
 }
-"""By name. The first four become ``data_samples/`` (see ``samples.py``); ``rounds`` shows every rhythm."""
+"""By name. The first five become ``data_samples/`` (see ``samples.py``); ``rounds`` shows every rhythm."""

@@ -30,7 +30,7 @@ BREATH_WAVES = ("impedance", "ecg")
 
 @dataclass(frozen=True)
 class Wave:
-    """A stretch of one waveform: samples (n,), NaN where the sensor gave none.
+    """A stretch of one waveform: samples (n,), read-only, NaN where the sensor gave none.
 
     ``name`` is ppg (any unit), abp (mmHg), impedance (any unit) or ecg (mV).
     """
@@ -38,6 +38,9 @@ class Wave:
     name: str
     samples: NDArray[np.floating]
     rate_hz: float
+
+    def __post_init__(self) -> None:
+        self.samples.flags.writeable = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ line of names, then rows. The first column is ``time_s``; times never go back. T
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice, pairwise
 from pathlib import Path
@@ -82,6 +82,21 @@ def open_csv(path: Path) -> Iterator[Chunk]:
             elif not math.isnan(value):
                 gathered.values[name] = value
     yield _chunk(slot, gathered, rate_hz, simulated)
+
+
+def write_csv(
+    path: Path, rows: Sequence[Mapping[str, float]], rate_hz: float, *, simulated: bool = False
+) -> None:
+    """Write rows at an even rate, each column by its name; what a row lacks, or is NaN, was not measured then."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = ["# simulated: yes"] if simulated else []
+    lines.append(",".join(["time_s", *names]))
+    for number, row in enumerate(rows):
+        cells = (row.get(name, math.nan) for name in names)
+        lines.append(
+            ",".join([f"{number / rate_hz:g}", *("" if math.isnan(cell) else f"{cell:g}" for cell in cells)])
+        )
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _chunk(slot: int, gathered: _Gathered, rate_hz: float, simulated: bool) -> Chunk:

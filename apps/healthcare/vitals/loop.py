@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from edgeai_core.loop.spec import Every, Input, LoopSpec, Parts, Source
 
 if TYPE_CHECKING:
     from apps.healthcare.ecg.decide import EcgOutput
+    from apps.healthcare.simulation.heart import Heart
     from apps.healthcare.vitals.analysis import VitalsAnalyzer
     from apps.healthcare.vitals.sources import BedsideChunk, BedsideSource
 
@@ -28,14 +29,17 @@ OBSERVATIONS: Input[BedsideChunk] = Input("observations", history="new", depth=5
 ECG: Input[EcgOutput] = Input("healthcare.ecg", max_age_s=3.0, required=False)
 
 
-def vitals_loop(config: VitalsConfig) -> LoopSpec[VitalsOutput]:
-    """Return the specification of the loop; nothing is opened or loaded before ``build``."""
+def vitals_loop(config: VitalsConfig, heart: Callable[[], Heart] | None = None) -> LoopSpec[VitalsOutput]:
+    """Return the specification of the loop; nothing is opened or loaded before ``build``.
+
+    ``heart`` makes the heart that a simulated patient shares with another loop's simulation.
+    """
     lost = Rule(raise_after_s=config.signal_lost_after_s, clear_after_s=10.0)
     return LoopSpec(
         name="vitals",
         trigger=Every(RATE_HZ),
         inputs=(BEDSIDE, ECG) if config.recording is not None else (BEDSIDE, OBSERVATIONS, ECG),
-        build=lambda: _build(config),
+        build=lambda: _build(config, heart),
         deadline_s=DEADLINE_S,
         safe=Decision(VitalsOutput(config.patient, "CANNOT_TELL"), conditions=None),
         rules={
@@ -45,7 +49,7 @@ def vitals_loop(config: VitalsConfig) -> LoopSpec[VitalsOutput]:
     )
 
 
-def _build(config: VitalsConfig) -> Parts[VitalsOutput]:
+def _build(config: VitalsConfig, heart: Callable[[], Heart] | None) -> Parts[VitalsOutput]:
     """Open the sources. Imports here, so that a specification costs no numpy."""
     from apps.healthcare.vitals.analysis import Settings, VitalsAnalyzer
     from apps.healthcare.vitals.observations import observations_file
@@ -54,7 +58,7 @@ def _build(config: VitalsConfig) -> Parts[VitalsOutput]:
 
     step = VitalsStep(VitalsAnalyzer(Settings(config.patient, config.limits, config.max_ages)))
     sources: list[Source[Any]] = [
-        vitals_source(config),
+        vitals_source(config, None if heart is None else heart()),
         ObservationSource(observations_file(find_state()), config.patient),
     ]
     if config.recording is not None:  # it is a patient of another day: what is charted now is not of them
@@ -62,13 +66,18 @@ def _build(config: VitalsConfig) -> Parts[VitalsOutput]:
     return Parts(tuple(sources), step, step.fall_back)
 
 
-def vitals_source(config: VitalsConfig) -> BedsideSource:
-    """Return the source that the configuration names. Raises InputError for a path that holds no recording."""
+def vitals_source(config: VitalsConfig, heart: Heart | None = None) -> BedsideSource:
+    """Return the source that the configuration names; a stable simulated patient has the ``heart`` that is given.
+
+    Raises InputError for a path that holds no recording.
+    """
     from apps.healthcare.vitals.sources import BedsideSource, csv_bedside, simulated_bedside
 
     if config.recording is not None:
         return BedsideSource(csv_bedside(config.recording), repeat=config.repeat)
-    return BedsideSource(simulated_bedside(config.simulation.course, config.simulation.seed), repeat=True)
+    simulation = config.simulation
+    shared = heart if simulation.course == "stable" else None
+    return BedsideSource(simulated_bedside(simulation.course, simulation.seed, shared), repeat=True)
 
 
 class VitalsStep:

@@ -6,10 +6,12 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from apps.healthcare.simulation.bedside import Moment, play_bedside
+from apps.healthcare.simulation.heart import Heart
 from apps.healthcare.simulation.patients import Course
 from apps.healthcare.vitals.analysis import Wave
 from apps.healthcare.vitals.csvfile import open_csv
@@ -35,8 +37,10 @@ class BedsideChunk:
     simulated: bool = False
 
 
-Play = Callable[[], Iterator[tuple[float, BedsideChunk]]]
-"""Opens a recording: chunks, each with the moment of its end since the recording's start, in seconds."""
+Play = Callable[[int], Iterator[tuple[float, BedsideChunk]]]
+"""Opens a recording that begins at a moment of the clock, in nanoseconds: chunks, each with the moment of its end
+since the recording's start, in seconds.
+"""
 
 
 class BedsideSource:
@@ -55,7 +59,7 @@ class BedsideSource:
 
     def check(self) -> None:
         """Open the recording once. Raises InputError where it cannot be played."""
-        next(self._play(), None)
+        next(self._play(0), None)
 
     def open(self, clock: Clock) -> None:
         """Start now. Raises InputError for a file that cannot be played."""
@@ -89,7 +93,7 @@ class BedsideSource:
         self._next = None
 
     def _begin(self, at_ns: int) -> None:
-        self._chunks = self._play()
+        self._chunks = self._play(at_ns)
         self._next = next(self._chunks, None)
         self._start_ns = self._end_ns = at_ns
         self._given = 0
@@ -149,27 +153,41 @@ class ObservationSource:
             self._waiting = found
 
 
-def simulated_bedside(course: str, seed: int | None) -> Play:
-    """Return a simulated patient as a recording. Without a seed no two are alike."""
+def simulated_bedside(course: str, seed: int | None, heart: Heart | None = None) -> Play:
+    """Return a simulated patient as a recording. Without a seed no two are alike.
+
+    With ``heart`` the pulse is that heart's, and the recording has its name: who sees the same heart's ECG may compare.
+    """
     chosen = time.time_ns() % 2**31 if seed is None else seed
 
-    def play() -> Iterator[tuple[float, BedsideChunk]]:
-        for moment in play_bedside(cast("Course", course), chosen):
-            yield moment.end_s, chunk_of(moment, course)
+    def play(at_ns: int) -> Iterator[tuple[float, BedsideChunk]]:
+        beats = None if heart is None else partial(heart.between, at_ns)
+        for moment in play_bedside(cast("Course", course), chosen, heart=beats):
+            yield moment.end_s, chunk_of(moment, course if heart is None else heart.name)
 
     return play
 
 
 def csv_bedside(path: Path) -> Play:
-    """Return a CSV file as a recording. Raises InputError for a path that is no file."""
-    if not path.is_file():
+    """Return a CSV file, or the .csv files of a folder one after the other, as a recording.
+
+    Raises InputError where there is none.
+    """
+    files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path}: no recording in this folder (*.csv)")
+    if not files[0].is_file():
         raise InputError(
-            f"{path}: {'is no file' if path.exists() else 'no such file'}; name a .csv of vital signs"
+            f"{path}: {'is no file' if path.exists() else 'no such file'}; name a .csv of vital signs, or a folder"
         )
 
-    def play() -> Iterator[tuple[float, BedsideChunk]]:
-        for end_s, measurements, waves, simulated in open_csv(path):
-            yield end_s, BedsideChunk(measurements, waves, path.stem, simulated)
+    def play(at_ns: int) -> Iterator[tuple[float, BedsideChunk]]:
+        start_s = 0.0
+        for file in files:
+            end_s = 0.0
+            for end_s, measurements, waves, simulated in open_csv(file):
+                yield start_s + end_s, BedsideChunk(measurements, waves, file.stem, simulated)
+            start_s += end_s
 
     return play
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgeai_core.loop.spec import Sink
     from edgeai_core.vision.usual import Usual
 
+TASK = "manufacturing.inspection"
 DEADLINE_S = 0.25
 DEPTH = 32
 """So many pictures may wait; the oldest are lost, and counted, when more come."""
@@ -57,20 +58,15 @@ def picture_input(config: InspectionConfig) -> Input[Picture]:
     return Input("camera", history="new", depth=DEPTH, max_age_s=config.silent_after_s)
 
 
-def check_recording(path: Path) -> None:
-    """Raise InputError for a path that holds no pictures."""
-    from edgeai_core.sensors.folder import FolderSource
-
-    FolderSource("camera", path, 1.0).check()
-
-
 def _build(config: InspectionConfig, pictures: Input[Picture]) -> Parts[InspectionOutput]:
     """Open source and model. Imports here, so that a specification costs no numpy."""
     from apps.manufacturing.inspection.inspector import open_inspector
     from apps.manufacturing.inspection.sources import picture_source, simulated
     from apps.manufacturing.inspection.watch import CameraWatch, Counter, StillPart
+    from edgeai_core.runners.store import current_folder
+    from edgeai_core.state import find_state
 
-    inspector = open_inspector(config.model or SIMULATED_MODEL)
+    inspector = open_inspector(config.model or current_folder(find_state(), TASK) or SIMULATED_MODEL)
     step = InspectionStep(
         config,
         pictures,

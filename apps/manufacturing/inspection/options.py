@@ -78,3 +78,34 @@ class EvaluateOptions(BaseModel):
     folds: int = Field(5, ge=2, le=20, description="parts of the cross-validation")
     seed: int = Field(0, ge=0, description="of splits and drawing")
     threads: int = Field(2, ge=1, le=64, description="processor cores to use")
+
+
+class ContinualOptions(BaseModel):
+    """What further part to learn on this device, beside those that the model in use knows."""
+
+    model_config = _STRICT
+
+    good: list[Path] = Field(
+        min_length=1, description="folder of good parts of the new kind; may be repeated"
+    )
+    bad: list[Path] = Field(min_length=1, description="folder of bad parts of the new kind; may be repeated")
+    groups: Path | None = Field(None, description="CSV with columns file and group: pictures of one part")
+    known_good: list[Path] = Field(
+        default_factory=list,
+        description="folder of good parts that the model knows; none: those it remembers; may be repeated",
+    )
+    known_bad: list[Path] = Field(
+        default_factory=list,
+        description="folder of bad parts that the model knows; none: those it remembers; may be repeated",
+    )
+    model: Path | None = Field(
+        None, description="folder of a taught model of parts; none: the current one of this device"
+    )
+    passes: int = Field(20, ge=1, le=1000, description="over the new pictures")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="of the adapter")
+    allowed_fall: float = Field(
+        0.02, ge=0, le=1, description="of accuracy on known parts, before it is refused"
+    )
+    folds: int = Field(5, ge=2, le=20, description="parts of the cross-validation that measures forgetting")
+    seed: int = Field(0, ge=0, description="of splits and drawing")
+    threads: int = Field(1, ge=1, le=64, description="processor cores to use")

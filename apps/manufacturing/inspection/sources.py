@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from apps.manufacturing.config import InspectionConfig
@@ -16,6 +17,27 @@ def picture_source(config: InspectionConfig) -> Source[Any]:
 
     Nothing is opened. Raises ConfigError for a simulated line that does not exist.
     """
+    if config.trigger != "message":
+        return _every_frame(config)
+    from apps.manufacturing.inspection.trigger import TriggeredSource
+    from edgeai_core.state import find_state
+
+    return TriggeredSource(_every_frame(config), find_state().run, patience_s=config.camera.frame_timeout_s)
+
+
+def check_recording(path: Path) -> None:
+    """Raise InputError for a path that holds no pictures."""
+    from edgeai_core.sensors.folder import FolderSource
+
+    FolderSource(CAMERA, path, 1.0).check()
+
+
+def simulated(config: InspectionConfig) -> bool:
+    """Say whether nothing of what comes is real."""
+    return config.recording is None and not config.camera.command and not config.camera.device
+
+
+def _every_frame(config: InspectionConfig) -> Source[Any]:
     if config.recording is not None:
         from edgeai_core.sensors.folder import FolderSource
 
@@ -34,8 +56,3 @@ def picture_source(config: InspectionConfig) -> Source[Any]:
     from apps.manufacturing.simulation.line import LineSource
 
     return LineSource(CAMERA, config.simulation.scenario, config.parts_per_s, config.simulation.seed)
-
-
-def simulated(config: InspectionConfig) -> bool:
-    """Say whether nothing of what comes is real."""
-    return config.recording is None and not config.camera.command and not config.camera.device

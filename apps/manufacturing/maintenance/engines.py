@@ -25,6 +25,9 @@ from edgeai_core.metrics.splits import grouped_folds
 Array = NDArray[np.float64]
 
 FOLDS = 5
+ROUNDS = 250
+"""Trees of each of the two forests."""
+
 FIRST_CYCLE = 10
 """Earlier in a history there is too little to learn from."""
 
@@ -129,7 +132,7 @@ def fit_estimator(units: Sequence[Unit], scaling: Scaling, seed: int) -> Any:
         (
             f"trees_{n}",
             HistGradientBoostingRegressor(
-                max_iter=250,
+                max_iter=ROUNDS,
                 learning_rate=0.04,
                 max_leaf_nodes=15,
                 min_samples_leaf=40,

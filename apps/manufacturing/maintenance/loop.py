@@ -16,7 +16,7 @@ from edgeai_core.loop.spec import Every, Input, LoopSpec, Parts
 if TYPE_CHECKING:
     from apps.manufacturing.maintenance.analysis import MachineAnalyzer, Models
     from apps.manufacturing.maintenance.recording import MachineChunk
-    from apps.manufacturing.maintenance.sources import MachineSource
+    from edgeai_core.sensors.player import Player
 
 RATE_HZ = 1.0
 DEADLINE_S = 0.5
@@ -46,14 +46,14 @@ def maintenance_loop(config: MaintenanceConfig) -> LoopSpec[MaintenanceOutput]:
     )
 
 
-def machine_source(config: MaintenanceConfig) -> MachineSource:
+def machine_source(config: MaintenanceConfig) -> Player[MachineChunk]:
     """Return the source that the configuration names. Raises InputError for a path that holds no recording."""
-    from apps.manufacturing.maintenance.sources import MachineSource, open_simulation, recordings_at
+    from apps.manufacturing.maintenance.sources import machine_player, open_simulation, recordings_at
 
     if config.recording is not None:
-        return MachineSource(recordings_at(config.recording, config.columns), repeat=config.repeat)
+        return machine_player(recordings_at(config.recording, config.columns), repeat=config.repeat)
     made = config.simulation
-    return MachineSource(
+    return machine_player(
         (
             lambda: open_simulation(
                 made.number,

@@ -20,6 +20,9 @@ Array = NDArray[np.float64]
 
 MAX_ROWS = 2_000_000
 MAX_COLUMNS = 512
+ROUNDS = 200
+"""Trees of the classifier."""
+
 MAX_PAIRED = 12
 """Of more numeric columns no products are made."""
 
@@ -112,7 +115,7 @@ def fit_classifier(features: NDArray[np.float32], failed: NDArray[np.bool_], see
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
-        max_iter=200,
+        max_iter=ROUNDS,
         learning_rate=0.06,
         max_leaf_nodes=15,
         min_samples_leaf=10,

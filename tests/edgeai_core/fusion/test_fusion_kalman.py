@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgeai_core.errors import InputError
 from edgeai_core.fusion import imm, kalman
-from edgeai_core.fusion.consistency import SensorHealth, mean_bounds, nees
+from edgeai_core.fusion.consistency import Corroboration, SensorHealth, mean_bounds, nees
 from edgeai_core.fusion.imm import ModelSet
 from edgeai_core.fusion.motion import ConstantTurn, ConstantVelocity, Motion
 from edgeai_core.fusion.observation import BearingBox, Observation, Polar, Position, Shape
@@ -184,9 +184,24 @@ def test_a_sensor_that_misses_what_others_see_is_contradicted_and_one_that_agree
     for step in range(20):
         good.record(0.1 * step, 3.0, rng.chisquare(2, 3))
         shifted.record(0.1 * step, 3.0, np.full(3, np.nan))
-        noisy.record(0.1 * step, 3.0, 4 * rng.chisquare(2, 3))
+        noisy.record(0.1 * step, 3.0, 9 * rng.chisquare(2, 3))
         idle.record(0.1 * step, 0.0, np.zeros(0))
     assert not good.contradicted()
     assert shifted.contradicted()
     assert noisy.contradicted()
+    assert not idle.contradicted()
+
+
+def test_a_sensor_that_never_sees_what_the_others_agree_on_is_contradicted_a_forgetful_or_blind_one_is_not() -> (
+    None
+):
+    wrong, forgetful, blind, idle = Corroboration(), Corroboration(), Corroboration(own=0.5), Corroboration()
+    for step in range(40):
+        wrong.record(0.05 * step, 0, 2, 0)
+        forgetful.record(0.05 * step, int(step % 3 == 0), 2, 0)
+        blind.record(0.05 * step, 0, 2, 0)
+        idle.record(0.05 * step, 0, 0, 0)
+    assert wrong.contradicted()
+    assert not forgetful.contradicted()
+    assert not blind.contradicted()
     assert not idle.contradicted()

@@ -25,7 +25,7 @@ from edgeai_core.alerts.walltime import now
 from edgeai_core.app import App
 from edgeai_core.clock import Clock, MonotonicClock, VirtualClock
 from edgeai_core.decision import Condition, Decision, Priority
-from edgeai_core.errors import EndOfStream, InputError
+from edgeai_core.errors import ConfigError, EndOfStream, InputError
 from edgeai_core.loop.cycle import Fault
 from edgeai_core.loop.loop import Loop
 from edgeai_core.loop.snapshot import Snapshot
@@ -34,13 +34,14 @@ from edgeai_core.process.child import run_loop
 from edgeai_core.recording import channels, foxglove
 from edgeai_core.recording.evidence import EvidenceLimits, EvidenceRing
 from edgeai_core.recording.file import EXACT_TOPIC, Entry, ReadState, RecordingFile, read_entries
-from edgeai_core.recording.record import Arrived, Missing, build, from_bytes, to_buffers, type_name
+from edgeai_core.recording.record import Arrived, Decided, Missing, build, from_bytes, to_buffers, type_name
 from edgeai_core.recording.recorder import Recorder
 from edgeai_core.recording.replay import Verdict, recorded_config, replay_recording
 from edgeai_core.recording.shown import Shown
-from edgeai_core.recording.source import RecordedSource
+from edgeai_core.recording.source import RecordedSource, from_recording
 from edgeai_core.recording.tap import RecordingTap
 from edgeai_core.sample import Reading, Sample
+from edgeai_core.sensors.replay import replay
 from edgeai_core.state import State, evidence_of
 from edgeai_core.topics.stream import RingSink, RingSource
 
@@ -368,6 +369,10 @@ def test_loops_that_meet_over_a_stream_replay_each_by_itself(state: State, tmp_p
     assert any(entry.topic == "/toy.sim/image/preview" for entry in read_entries(path))
 
 
+def exact(entry: Entry) -> Any:
+    return from_bytes(entry.data) if entry.topic.startswith(EXACT_TOPIC) else None
+
+
 def played(source: RecordedSource, clock: VirtualClock) -> Iterator[tuple[int, Reading[Any]]]:
     try:
         while True:
@@ -399,6 +404,23 @@ def test_a_recorded_input_plays_again_as_a_source_with_its_distances_in_time(rec
     )
     with pytest.raises(InputError, match="holds nothing of input 'lidar'"):
         RecordedSource(recorded, NAME, "lidar").check()
+
+
+def test_a_loop_is_fed_from_a_recorded_run_and_decides_what_it_decided(recorded: Path) -> None:
+    live = [r.output for e in read_entries(recorded) if isinstance(r := exact(e), Decided)]
+    cycles = list(replay(from_recording(watch(count=0), "toy", recorded)))
+    assert cycles[-1].decision.output.deceleration_mps2 == live[-1]["deceleration_mps2"]
+    assert sum(len(cycle.snapshot[CAMERA].samples) for cycle in cycles) == 40
+
+
+def test_a_recording_without_this_loop_and_a_durable_input_are_refused(recorded: Path) -> None:
+    other = replace(watch(), name="other")
+    with pytest.raises(InputError, match=r"holds nothing of camera of loop toy\.other"):
+        from_recording(other, "toy", recorded)
+    study = replace(CAMERA, history="one", depth=1)
+    studies = replace(watch(), trigger=On(study), inputs=(study,))
+    with pytest.raises(ConfigError, match="durable"):
+        from_recording(studies, "toy", recorded)
 
 
 # -- limits

@@ -233,11 +233,10 @@ def test_a_panel_shows_a_live_camera(ward: Device, screen: Any) -> None:
         "   live.addEventListener('live', ({ data }) => { const v = JSON.parse(data); callback(v.data, v.time_ns); });"
         "   return () => live.close(); };"
         " window.camera = mountPicture(document.body, subscribe, 'healthcare.ecg/camera', 'The bed');"
-        " window.seen = new Set();"
-        " camera.image.addEventListener('load', () => seen.add(camera.image.src)); })()"
+        " window.seen = new Map();"
+        " camera.image.addEventListener('load', () => seen.set(camera.image.src, camera.image.naturalWidth)); })()"
     )
-    screen.until("window.seen?.size >= 3")
-    assert screen.evaluate("camera.image.naturalWidth") == 64
+    screen.until("window.seen && [...seen.values()].filter((width) => width === 64).length >= 3")
     assert screen.evaluate("camera.image.alt") == "The bed"
     screen.evaluate("camera.end(); camera.image.remove()")
 
@@ -329,7 +328,7 @@ def test_when_a_loop_stops_its_tile_and_its_strip_say_that_they_are_old(
     page.until("document.querySelector('.ecg-rate').textContent === '75'")
     device.freeze()
     page.until("document.querySelector('.ecg-silent').checkVisibility()")
-    assert page.text(".ecg-silent").startswith("No data for")
+    page.until("document.querySelector('.ecg-silent').textContent.startsWith('No data for')")
     assert page.text(".ecg-rate") != "75"
     page.until("document.querySelector('.tile').dataset.state === 'stopped'", within_s=40)
     assert "Stopped" in page.text(".tile")

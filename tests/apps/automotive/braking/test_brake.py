@@ -13,6 +13,7 @@ from apps.automotive.braking.cases import cases
 from apps.automotive.braking.corridor import Corridor, corridor
 from apps.automotive.braking.decide import Limits
 from apps.automotive.braking.driving import approach
+from apps.automotive.braking.fuse import track_threats
 from apps.automotive.braking.radar import MOUNT_M, RadarTargets
 from apps.automotive.config import VehicleConfig
 from apps.automotive.messages import (
@@ -223,4 +224,45 @@ def test_radar_targets_keep_the_speed_and_braking_of_what_they_see() -> None:
 @pytest.mark.parametrize("tracks", [True, False])
 def test_one_approach_of_each_kind_at_50_kmh_is_avoided(table: str, tracks: bool) -> None:
     case = next(each for each in cases(40) if each.table == table and each.speed_kmh == 50)
-    assert approach(case.scenario, 1, tracks=tracks).contact_kmh is None
+    assert approach(case.scenario, 1, tracks="truth" if tracks else "none").contact_kmh is None
+
+
+def several(*tracks: Tracks, age_s: tuple[float, ...], deviation: float = 0.1) -> Tracks:
+    """Return tracks in one, with these ages and a deviation of place and speed."""
+    columns = {
+        name: np.concatenate([getattr(each, name) for each in tracks])
+        for name in ("id", "kind", "position_m", "velocity_mps", "yaw_rad", "yaw_rate_radps", "size_m",
+                     "existence", "confirmed")
+    }  # fmt: skip
+    covariance = np.repeat((np.eye(4) * deviation**2)[None], len(tracks), axis=0)
+    return replace(tracks[0], **columns, covariance=covariance, age_s=np.array(age_s))
+
+
+def found(tracks: Tracks) -> list[tuple[float, float]]:
+    """Return gap and speed of the threats of tracks."""
+    threats = track_threats(tracks, corridor(EGO, VEHICLE), EGO, 0)
+    return [(round(each.gap_m, 1), each.speed_mps) for each in threats]
+
+
+def test_a_track_counts_when_its_place_and_speed_are_known() -> None:
+    car = track(30.0, 0.0, 5.0)
+    assert len(found(several(car, age_s=(0.2,)))) == 1
+    assert found(several(car, age_s=(0.2,), deviation=4.0)) == []
+
+
+def test_what_is_young_or_hardly_known_does_not_come_over_from_the_side() -> None:
+    beside = track(12.0, -2.6, 1.0, 3.0)
+    walker = track(20.0, -3.0, 0.0, 1.6, ObjectKind.PEDESTRIAN)
+    turned = replace(beside, yaw_rad=np.array([1.3]))
+    assert found(several(turned, age_s=(0.2,))) == []
+    assert found(several(walker, age_s=(0.2,))) == []
+    assert found(several(walker, age_s=(1.0,))) != []
+
+
+def test_an_echo_inside_an_older_car_is_none_but_a_person_or_a_car_beside_it_is_one() -> None:
+    lead, echo = track(30.0, 0.0, 14.0), track(29.0, 0.8, 0.2)
+    assert found(several(lead, echo, age_s=(5.0, 0.6))) == [(24.1, 14.0)]
+    walker = track(29.0, 0.8, 0.0, 0.0, ObjectKind.PEDESTRIAN)
+    assert len(found(several(lead, walker, age_s=(5.0, 0.6)))) == 2
+    parked, standing = track(29.0, 2.9, 0.0), track(30.0, 0.0, 0.0)
+    assert len(found(several(parked, standing, age_s=(5.0, 0.6)))) == 1

@@ -11,13 +11,11 @@ import pytest
 
 from apps.healthcare.ecg.csvfile import write_csv
 from apps.healthcare.ecg.recording import Recording
-from apps.healthcare.ecg.sources import EcgChunk, EcgSource, open_simulation, open_wfdb, recordings_at
-from apps.healthcare.simulation.scenarios import Scenario, Segment
+from apps.healthcare.ecg.sources import EcgChunk, ecg_player, open_wfdb, recordings_at
 from edgeai_core.clock import VirtualClock
 from edgeai_core.errors import EndOfStream, InputError, SensorError
 from edgeai_core.sample import Reading
-
-SINUS = Scenario((Segment("N", 2.0),))
+from edgeai_core.sensors.player import Player
 
 
 def ramp(name: str = "ramp", rate_hz: float = 250.0, samples: int = 110, block: int = 40) -> Recording:
@@ -31,7 +29,7 @@ def ramp(name: str = "ramp", rate_hz: float = 250.0, samples: int = 110, block: 
 
 
 def read_all(
-    source: EcgSource, clock: VirtualClock, limit: int = 1000
+    source: Player[EcgChunk], clock: VirtualClock, limit: int = 1000
 ) -> list[tuple[int, Reading[EcgChunk]]]:
     out = []
     for _ in range(limit):
@@ -46,7 +44,7 @@ def read_all(
 
 def test_a_chunk_comes_when_its_last_sample_is_due_and_is_stamped_so() -> None:
     clock = VirtualClock(5_000)
-    source = EcgSource((ramp,), chunk_s=0.1)
+    source = ecg_player((ramp,), chunk_s=0.1)
     source.open(clock)
     readings = read_all(source, clock)
     assert [at for at, _ in readings] == [reading.time_ns for _, reading in readings]
@@ -57,7 +55,7 @@ def test_a_chunk_comes_when_its_last_sample_is_due_and_is_stamped_so() -> None:
 
 def test_the_sequence_counts_samples_without_a_gap() -> None:
     clock = VirtualClock()
-    source = EcgSource((ramp, ramp), chunk_s=0.1)
+    source = ecg_player((ramp, ramp), chunk_s=0.1)
     source.open(clock)
     readings = [reading for _, reading in read_all(source, clock)]
     assert readings[-1].sequence == 219
@@ -70,7 +68,7 @@ def test_the_sequence_counts_samples_without_a_gap() -> None:
 def test_every_sample_is_played_once_in_order_whatever_the_blocks() -> None:
     for block in (1, 7, 40, 1000):
         clock = VirtualClock()
-        source = EcgSource((lambda block=block: ramp(block=block),), chunk_s=0.1)
+        source = ecg_player((lambda block=block: ramp(block=block),), chunk_s=0.1)
         source.open(clock)
         played = np.concatenate([reading.data.samples_mv for _, reading in read_all(source, clock)])
         np.testing.assert_array_equal(played[:, 0], np.arange(110, dtype=np.float32) / 1000)
@@ -78,7 +76,7 @@ def test_every_sample_is_played_once_in_order_whatever_the_blocks() -> None:
 
 def test_a_read_returns_nothing_when_no_chunk_is_due_in_time() -> None:
     clock = VirtualClock()
-    source = EcgSource((ramp,), chunk_s=0.1)
+    source = ecg_player((ramp,), chunk_s=0.1)
     source.open(clock)
     assert source.read(0.05) is None
     assert clock.now_ns() == 50_000_000
@@ -88,7 +86,7 @@ def test_a_read_returns_nothing_when_no_chunk_is_due_in_time() -> None:
 
 
 def test_chunks_are_read_only() -> None:
-    source = EcgSource((ramp,))
+    source = ecg_player((ramp,))
     source.open(VirtualClock())
     reading = source.read(1.0)
     assert reading is not None
@@ -98,7 +96,7 @@ def test_chunks_are_read_only() -> None:
 
 def test_recordings_follow_each_other_and_repeat_for_ever_when_asked() -> None:
     clock = VirtualClock()
-    source = EcgSource((lambda: ramp("a"), lambda: ramp("b", rate_hz=500.0)), chunk_s=0.5, repeat=True)
+    source = ecg_player((lambda: ramp("a"), lambda: ramp("b", rate_hz=500.0)), chunk_s=0.5, repeat=True)
     source.open(clock)
     readings = read_all(source, clock, limit=8)
     assert [(r.data.recording, r.data.first_index) for _, r in readings[:4]] == [
@@ -108,7 +106,7 @@ def test_recordings_follow_each_other_and_repeat_for_ever_when_asked() -> None:
 
 
 def test_a_repeated_recording_without_samples_ends_instead_of_spinning() -> None:
-    source = EcgSource((lambda: Recording("none", 250.0, ("II",), iter(())),), repeat=True)
+    source = ecg_player((lambda: Recording("none", 250.0, ("II",), iter(())),), repeat=True)
     source.open(VirtualClock())
     with pytest.raises(EndOfStream):
         source.read(1.0)
@@ -116,34 +114,13 @@ def test_a_repeated_recording_without_samples_ends_instead_of_spinning() -> None
 
 def test_a_source_can_be_opened_again_after_close() -> None:
     clock = VirtualClock()
-    source = EcgSource((ramp,))
+    source = ecg_player((ramp,))
     for _ in range(2):
         source.open(clock)
         assert len(read_all(source, clock)) == 5
         source.close()
     with pytest.raises(SensorError):
         source.read(0.1)
-
-
-def test_the_simulation_is_marked_as_simulated_and_its_seed_repeats_it() -> None:
-    def first_samples(seed: int) -> np.ndarray:
-        source = EcgSource((lambda: open_simulation(SINUS, seed=seed, rounds=1),))
-        clock = VirtualClock()
-        source.open(clock)
-        chunks = [reading.data for _, reading in read_all(source, clock)]
-        assert all(chunk.simulated for chunk in chunks)
-        return np.concatenate([chunk.samples_mv for chunk in chunks])
-
-    np.testing.assert_array_equal(first_samples(1), first_samples(1))
-    assert not np.array_equal(first_samples(1), first_samples(2))
-
-
-def test_a_simulated_patient_goes_on_after_the_script_is_over() -> None:
-    source = EcgSource((lambda: open_simulation(SINUS, seed=1),))
-    clock = VirtualClock()
-    source.open(clock)
-    readings = read_all(source, clock, limit=50)
-    assert [r.data.first_index for _, r in readings] == list(range(0, 1250, 25))
 
 
 def test_a_folder_is_its_recordings_by_name(tmp_path: Path) -> None:

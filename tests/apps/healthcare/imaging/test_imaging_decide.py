@@ -116,3 +116,30 @@ def test_the_map_shows_where_the_finding_has_more_evidence_than_its_absence() ->
     found = join([View(np.array([0.0, 3.0], np.float32), evidence)], ("normal", "pneumonia"), 0, CALIBRATION)
     assert np.unravel_index(found.map.argmax(), (7, 7)) == (2, 5)
     assert found.map[6, 0] == 0
+
+
+def test_urgency_is_a_number_that_others_can_sort_by() -> None:
+    assert [(each.name, int(each)) for each in Triage] == [
+        ("NOW", 1),
+        ("SOON", 2),
+        ("UNCLEAR", 3),
+        ("ROUTINE", 4),
+    ]
+
+
+def test_a_study_without_a_probability_waits_behind_those_of_its_urgency_and_one_without_urgency_is_last() -> (
+    None
+):
+    studies = [
+        {"study": "new"},
+        {"triage": 3, "probability": None, "study": "refused"},
+        {"triage": 3, "probability": 0.5, "study": "unclear"},
+        {"triage": 4, "probability": 0.01, "study": "routine"},
+    ]
+    order = [each["study"] for each in sorted(studies, key=worklist_key)]
+    assert order == ["unclear", "refused", "routine", "new"]
+
+
+def test_the_evidence_holds_the_probabilities_to_a_hundredth_of_a_per_cent() -> None:
+    (condition,) = decide(JUDGED, belief(0.123456 + 0.8), CALIBRATION).conditions or ()
+    assert condition.evidence["probabilities"] == {"normal": 0.0765, "pneumonia": 0.9235}

@@ -1,12 +1,12 @@
-"""From belief to alarms: what counts, for how long, and what it says; and how several sensors become one belief."""
+"""From belief to alarms: what counts, for how long, and what it says."""
 
 from __future__ import annotations
 
 import pytest
 
-from apps.healthcare.vitals.decide import Bounds, Code, Limits, Standing, judge, output_of
-from apps.healthcare.vitals.fuse import FRESH_S, Belief, Fusion, MaxAges, Value
-from apps.healthcare.vitals.signs import PLAUSIBLE, Measurement, Origin, Sign
+from apps.healthcare.vitals.decide import Bounds, Code, Limits, Standing, VitalsOutput, judge, output_of
+from apps.healthcare.vitals.fuse import Belief, Value
+from apps.healthcare.vitals.signs import Origin, Sign
 from edgeai_core.decision import Condition, Priority
 
 WELL = {
@@ -179,107 +179,133 @@ def test_limits_that_contradict_themselves_are_refused(wrong: object) -> None:
         wrong()  # type: ignore[operator]
 
 
-# Fusion
+def test_a_high_value_too_must_come_a_margin_back_inside() -> None:
+    looks = [
+        belief(at_s, heart_rate=bpm)
+        for at_s, bpm in ((0.0, 126.0), (60.0, 126.0), (61.0, 122.0), (62.0, 121.0))
+    ]
+    found = [any("high heart rate" in c.evidence["findings"] for c in each or ()) for each in run(*looks)]  # type: ignore[operator]
+    assert found == [False, True, True, False]
 
 
-def take(fusion: Fusion, start_s: int, end_s: int, *measured: Measurement) -> None:
-    for second in range(start_s, end_s):
-        fusion.take(measured, float(second))
+@pytest.mark.parametrize(
+    ("value", "priority", "delay_s"),
+    [(84.0, None, 60.0), (83.9, Priority.MEDIUM, 60.0), (80.0, None, 20.0), (79.9, Priority.HIGH, 20.0)],
+)
+def test_on_scale_2_the_limits_of_the_saturation_lie_where_that_scale_has_them(
+    value: float, priority: Priority | None, delay_s: float
+) -> None:
+    limits = Limits(spo2_scale=2)
+    (_, conditions) = run(belief(0.0, spo2=value), belief(delay_s, spo2=value), limits=limits)
+    found = [each.priority for each in conditions or () if "low SpO2" in str(each.evidence["findings"])]
+    assert found == ([] if priority is None else [priority])
 
 
-def rate(value: float, origin: Origin, quality: float = 0.9) -> Measurement:
-    return Measurement(Sign.HEART_RATE, value, origin, quality)
+def test_limits_of_ones_own_hold_on_either_scale() -> None:
+    own = Bounds(92.0, None, 85.0)
+    assert Limits(spo2=own, spo2_scale=2).bounds()[Sign.SPO2] == own
 
 
-def test_heart_rates_that_agree_are_joined_and_one_that_stands_alone_is_not_believed() -> None:
-    fusion = Fusion()
-    take(fusion, 0, 20, rate(70, Origin.ECG, 0.6), rate(72, Origin.PPG, 0.9), rate(140, Origin.ABP, 1.0))
-    found = fusion.believe(19.0).values[Sign.HEART_RATE]
-    assert found.value == pytest.approx((70 * 0.6 + 72 * 0.9) / 1.5)
-    assert found.origins == (Origin.PPG, Origin.ECG)
+def test_delays_and_margins_may_be_as_small_and_as_large_as_is_said() -> None:
+    assert Limits(delay_s=600.0, critical_delay_s=0.0, margin=0.0).delay_s == 600.0
+    assert Limits(delay_s=20.0, critical_delay_s=20.0).delay_s == 20.0
+    for wrong in ({"delay_s": 600.5}, {"critical_delay_s": -0.5}, {"margin": -0.01}):
+        with pytest.raises(ValueError, match=r"must|share"):
+            Limits(**wrong)  # type: ignore[arg-type]
 
 
-def test_of_two_that_disagree_the_better_one_is_believed_and_a_poor_one_never() -> None:
-    fusion = Fusion()
-    take(fusion, 0, 20, rate(70, Origin.ECG, 0.9), rate(150, Origin.PPG, 0.5))
-    assert fusion.believe(19.0).values[Sign.HEART_RATE].value == 70
-    alone = Fusion()
-    take(alone, 0, 20, rate(150, Origin.PPG, 0.3))
-    assert Sign.HEART_RATE not in alone.believe(19.0).values
+def test_the_evidence_says_when_what_and_how_fast() -> None:
+    bad = {"respiration": 30.0, "spo2": 86.0, "systolic": 85.0, "heart_rate": 135.0, "temperature": 34.0}
+    trends = {
+        Sign.SPO2: (-12.34, -3.21),
+        Sign.HEART_RATE: (None, 4.56),
+        Sign.SYSTOLIC: (None, None),
+        Sign.DIASTOLIC: (9.0, 9.0),
+    }
+    first = judge(belief(0.0, **bad), Standing(), LIMITS, "p", trends, simulated=True)
+    judged = judge(belief(60.04, **bad), first.standing, LIMITS, "p", trends, simulated=True)
+    (found,) = judged.conditions or ()
+    assert found.evidence["time_s"] == 60.0
+    assert found.evidence["simulated"] is True
+    assert found.evidence["news2"] == 15
+    assert "news2_missing" not in found.evidence
+    assert found.evidence["change_per_h_over_15_min_and_1_h"] == {
+        "heart rate": [None, 4.6],
+        "SpO2": [-12.3, -3.2],
+        "systolic pressure": [None, None],
+    }
+    assert found.title.count(",") == 3  # four signs are named, however many findings there are
 
 
-def test_a_continuous_value_is_gone_when_it_is_stale_and_counts_as_silent() -> None:
-    fusion = Fusion()
-    take(fusion, 0, 10, Measurement(Sign.SPO2, 97))
-    assert Sign.SPO2 in fusion.believe(9.0 + FRESH_S).values
-    late = fusion.believe(9.1 + FRESH_S)
-    assert Sign.SPO2 not in late.values
-    assert late.silent == {Sign.SPO2}
+def test_without_a_known_slope_and_a_simulation_the_evidence_says_nothing_of_them() -> None:
+    first = judge(belief(0.0, spo2=80.0), Standing(), LIMITS, "p", {Sign.SPO2: (None, None)})
+    judged = judge(belief(20.0, spo2=80.0), first.standing, LIMITS, "p", {Sign.SPO2: (None, None)})
+    (found,) = judged.conditions or ()
+    assert "simulated" not in found.evidence
+    assert "change_per_h_over_15_min_and_1_h" not in found.evidence
 
 
-def test_values_taken_now_and_then_count_for_as_long_as_their_kind_does() -> None:
-    fusion = Fusion(MaxAges(cuff_s=100.0, charted_s=1000.0, charted_temperature_s=5000.0))
-    fusion.take((Measurement(Sign.SYSTOLIC, 120, Origin.CUFF),), 0.0)
-    fusion.take(
-        (
-            Measurement(Sign.CONSCIOUSNESS, 0, Origin.CHARTED),
-            Measurement(Sign.TEMPERATURE, 37, Origin.CHARTED),
-        ),
-        0.0,
-    )
-    assert set(fusion.believe(100.0).values) == {Sign.SYSTOLIC, Sign.CONSCIOUSNESS, Sign.TEMPERATURE}
-    assert set(fusion.believe(1000.0).values) == {Sign.CONSCIOUSNESS, Sign.TEMPERATURE}
-    assert fusion.believe(5001.0).values == {}
-    assert fusion.believe(5001.0).silent == frozenset()
+def test_a_sign_that_scores_two_is_named_though_it_passes_no_limit() -> None:
+    bad = {"respiration": 23.0, "heart_rate": 115.0, "spo2": 91.0, "systolic": 105.0}
+    (found,) = run(belief(0.0, **bad), belief(60.0, **bad))[1] or ()
+    for word in ("respiration 23", "heart rate 115", "SpO2 91"):
+        assert word in found.title
+    assert "systolic" not in found.title
 
 
-def test_a_line_is_believed_before_a_cuff_and_the_newer_of_two_cuffs() -> None:
-    fusion = Fusion()
-    fusion.take((Measurement(Sign.SYSTOLIC, 100, Origin.CUFF),), 0.0)
-    fusion.take((Measurement(Sign.SYSTOLIC, 110, Origin.CHARTED),), 50.0)
-    assert fusion.believe(60.0).values[Sign.SYSTOLIC].value == 110
-    take(fusion, 50, 60, Measurement(Sign.SYSTOLIC, 130, Origin.ABP))
-    assert fusion.believe(60.0).values[Sign.SYSTOLIC].value == 130
+def test_a_score_without_all_parameters_is_at_least_so_much() -> None:
+    bad = {"respiration": 30.0, "spo2": 86.0, "temperature": None}
+    (found,) = run(belief(0.0, **bad), belief(60.0, **bad))[1] or ()
+    assert found.title.startswith("NEWS2 at least 6")
+    assert found.evidence["news2_missing"] == ["temperature"]
 
 
-def test_a_charted_value_that_arrives_late_does_not_replace_a_newer_one() -> None:
-    fusion = Fusion()
-    fusion.take((Measurement(Sign.TEMPERATURE, 38.0, Origin.CHARTED),), 100.0)
-    fusion.take((Measurement(Sign.TEMPERATURE, 37.0, Origin.CHARTED),), 50.0)
-    assert fusion.believe(101.0).values[Sign.TEMPERATURE].value == 38.0
+def test_a_lost_sign_says_whether_its_values_cannot_be_or_do_not_come() -> None:
+    lost = frozenset({Sign.SPO2})
+    silent = judge(belief(10.04, lost, spo2=None), Standing(), LIMITS, "p", simulated=True)
+    wrong = judge(Belief(0.0, belief(0.0, spo2=None).values, lost, lost), Standing(), LIMITS, "p")
+    (one,), (other,) = silent.conditions or (), wrong.conditions or ()
+    assert one.evidence == {
+        "category": "technical",
+        "time_s": 10.0,
+        "cause": "no signal, or one that is too poor",
+        "simulated": True,
+    }
+    assert other.evidence["cause"] == "its values cannot be"
+    assert "simulated" not in other.evidence
+    assert other.title == "No SpO2: its values cannot be"
 
 
-@pytest.mark.parametrize("sign", list(Sign))
-def test_what_cannot_be_is_not_taken(sign: Sign) -> None:
-    low, high = PLAUSIBLE[sign]
-    for value, taken in (
-        (low, True),
-        (high, True),
-        (low - 0.1, False),
-        (high + 0.1, False),
-        (float("nan"), False),
+def test_the_status_names_the_gravest_finding_and_the_most_urgent_comes_first() -> None:
+    for changed, status, delay_s in (
+        ({"respiration": 25.0}, "WATCH", 60.0),
+        ({"systolic": 89.0}, "URGENT", 60.0),
+        ({"spo2": 80.0}, "EMERGENCY", 20.0),
     ):
-        fusion = Fusion()
-        fusion.take((Measurement(sign, value),), 0.0)
-        assert (sign in fusion.believe(0.0).values) is taken, value
+        first = judge(belief(0.0, **changed), Standing(), LIMITS, "p")
+        assert judge(belief(delay_s, **changed), first.standing, LIMITS, "p").status == status
+    bad = {"spo2": 80.0, "systolic": 89.0}
+    (found,) = run(belief(0.0, systolic=89.0), belief(40.0, **bad), belief(60.0, **bad))[2] or ()
+    assert found.evidence["findings"][0] == "critical low SpO2"  # type: ignore[index]
 
 
-def test_a_flushed_or_damped_line_gives_no_pressure() -> None:
-    fusion = Fusion()
-    take(
-        fusion, 0, 20, Measurement(Sign.SYSTOLIC, 95, Origin.ABP), Measurement(Sign.DIASTOLIC, 88, Origin.ABP)
-    )
-    found = fusion.believe(19.0)
-    assert found.values == {}
-    assert found.implausible == {Sign.SYSTOLIC, Sign.DIASTOLIC}
+def test_what_others_get_is_empty_until_something_is_known() -> None:
+    output = VitalsOutput("p", "CANNOT_TELL")
+    assert (output.pulse_quality, output.time_s, output.simulated) == (0.0, 0.0, False)
+    judged = judge(belief(7.0), Standing(), LIMITS, "p")
+    full = output_of(judged, belief(7.0), "p", "night", simulated=True)
+    assert (full.heart_rate_bpm, full.oxygen_l_per_min, full.consciousness) == (70.0, 0.0, "alert")
+    assert (full.time_s, full.recording, full.simulated) == (7.0, "night", True)
+    nothing = output_of(judge(Belief(0.0), Standing(), LIMITS, "p"), Belief(0.0), "p")
+    assert (nothing.news2, nothing.news2_risk, nothing.news2_missing) == (None, "", ())
+    assert nothing.consciousness == ""
+    assert not nothing.simulated
 
 
-def test_a_finger_lost_is_no_desaturation_and_a_true_one_is_followed() -> None:
-    fusion = Fusion()
-    take(fusion, 0, 30, Measurement(Sign.SPO2, 97))
-    take(fusion, 30, 40, Measurement(Sign.SPO2, 70))
-    assert fusion.believe(39.0).values[Sign.SPO2].value == 97
-    falling = Fusion()
-    for second in range(120):
-        falling.take((Measurement(Sign.SPO2, 97.0 - 0.4 * max(0, second - 60)),), float(second))
-    assert falling.believe(119.0).values[Sign.SPO2].value == pytest.approx(97 - 0.4 * 52, abs=2)
+def test_a_score_that_stood_stays_while_nothing_is_known() -> None:
+    bad = {"respiration": 26.0}
+    conditions = run(belief(0.0, **bad), belief(60.0, **bad), Belief(61.0, {}, frozenset({Sign.RESPIRATION})))
+    (kept, lost) = conditions[2] or ()
+    assert (kept.code, kept.priority) == (Code.DETERIORATION, Priority.LOW)
+    assert kept.title == "NEWS2 low-medium"
+    assert lost.code == Code.RESPIRATION_LOST

@@ -13,10 +13,11 @@ from apps.manufacturing.maintenance.columns import Columns
 from apps.manufacturing.maintenance.cwru import read_file
 from apps.manufacturing.maintenance.cyclefile import read_test, read_train, subsets_in
 from apps.manufacturing.maintenance.npzfile import open_npz, write_npz
-from apps.manufacturing.maintenance.recording import GRAVITY_MPS2, Block
-from apps.manufacturing.maintenance.sources import MachineSource, open_simulation, recordings_at
+from apps.manufacturing.maintenance.recording import GRAVITY_MPS2, Block, MachineChunk
+from apps.manufacturing.maintenance.sources import machine_player, open_simulation, recordings_at
 from edgeai_core.clock import VirtualClock
 from edgeai_core.errors import InputError
+from edgeai_core.sensors.player import Player
 from edgeai_core.testing import check_source
 
 NO_COLUMNS = Columns()
@@ -149,7 +150,7 @@ def test_a_table_is_read_by_the_columns_that_the_configuration_names(tmp_path: P
 def test_a_table_without_its_columns_says_what_it_has(tmp_path: Path, text: str, complaint: str) -> None:
     (tmp_path / "a.csv").write_text(text)
     columns = Columns(vibration=("ax",), rate_hz=2000)
-    source = MachineSource(recordings_at(tmp_path / "a.csv", columns))
+    source = machine_player(recordings_at(tmp_path / "a.csv", columns))
     clock = VirtualClock()
     with pytest.raises(InputError, match=complaint):
         source.open(clock)
@@ -170,8 +171,8 @@ def test_a_path_that_holds_no_recording_is_refused_before_anything_starts(tmp_pa
 
 
 def test_the_simulated_machine_keeps_the_contract_of_a_source() -> None:
-    def source() -> MachineSource:
-        return MachineSource(
+    def source() -> Player[MachineChunk]:
+        return machine_player(
             (lambda: open_simulation(3, "ball", rate_hz=5000, channels=2, every_h=200, burst_s=0.1),)
         )
 
