@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeai_core.cli import model_compile, model_measure, model_place, model_prepare
+from edgeai_core.cli import model_compile, model_datasheet, model_measure, model_place, model_prepare
 from edgeai_core.cli.model_files import named_cards
 from edgeai_core.cli.options import JsonOption, StateOption
 from edgeai_core.cli.tasks import progress_bars
@@ -77,3 +77,4 @@ app.command()(model_prepare.prepare)
 app.command()(model_measure.measure)
 app.command()(model_place.place)
 app.command("compile")(model_compile.compile_)
+app.command()(model_datasheet.datasheet)
