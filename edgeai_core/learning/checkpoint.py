@@ -38,7 +38,7 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]], about: Ma
 def load_arrays(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, object]]:
     """Read what ``save_arrays`` wrote; raises InputError for any other, too large or damaged file."""
     try:
-        arrays = read_npz(path, str(path), MAX_CHECKPOINT_BYTES)
+        arrays = read_npz(path, f"{path}: not a checkpoint of this program: it", MAX_CHECKPOINT_BYTES)
         about = json.loads(arrays.pop(_ABOUT).tobytes())
     except (ValueError, KeyError) as error:
         raise InputError(f"{path}: not a checkpoint of this program ({error})") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,10 @@ from apps.manufacturing.inspection.board_model import (
 from apps.manufacturing.inspection.examples import Examples, read_examples
 from apps.manufacturing.inspection.figures import board_figures, board_rows, part_figures
 from apps.manufacturing.inspection.inspector import MODEL_FILE, BoardInspector, open_inspector
+from apps.manufacturing.inspection.looks import COMPRESSED, MAX_VIEWS, Seen, look_at, side_of
 from apps.manufacturing.inspection.options import EvaluateOptions
 from apps.manufacturing.inspection.pairs import KINDS, Pair, read_pairs
-from apps.manufacturing.inspection.teach import Seen, look_at, side_of, teach
+from apps.manufacturing.inspection.teach import teach
 from edgeai_core.app import Progress
 from edgeai_core.errors import InputError
 from edgeai_core.metrics.curves import area_interval, roc_auc
@@ -74,20 +74,24 @@ def evaluate(options: EvaluateOptions, progress: Progress) -> Evaluation:
 def _cross_validate_parts(options: EvaluateOptions, progress: Progress) -> Evaluation:
     examples = read_examples(options.good, options.bad, options.masks, options.groups, progress)
     size = side_of(examples.rows, options.size)
-    seen = look_at(examples.rows, size, options.seed, options.threads, progress)
+    views = COMPRESSED if options.method == "one-class" else MAX_VIEWS
+    seen = look_at(examples.rows, size, options.seed, options.threads, progress, views=views)
     labels = examples.labels
     scores = _outer(options, seen, labels, examples.groups, progress)
-    figures = part_figures(labels, scores, examples.groups, 0.0)
+    known = np.isfinite(scores)
+    examples = examples.some(known)
+    figures = part_figures(examples.labels, scores[known], examples.groups, 0.0)
     if options.leaky and labels.any():
         alone = [str(number) for number in range(len(labels))]
-        leaky = _outer(options, seen, labels, alone, progress)
+        leaky = _outer(options, seen, labels, alone, progress)[known]
+        truth, pictures = examples.labels, [str(number) for number in range(len(leaky))]
         figures["auc_leaky"] = Figure.of(
-            roc_auc(labels, leaky), area_interval(labels, leaky, alone, n_resamples=300), len(labels),
+            roc_auc(truth, leaky), area_interval(truth, leaky, pictures, n_resamples=300), len(leaky),
             note="pictures of one part on both sides: flattering",
         )  # fmt: skip
     model = ModelRef("inspection-parts", f"taught anew ({options.method}), {options.folds} folds by part")
     return Evaluation(
-        TASK, model, (_part_data(options, examples),), figures, _part_rows(examples, scores, 0.0)
+        TASK, model, (_part_data(options, examples),), figures, _part_rows(examples, scores[known], 0.0)
     )
 
 
@@ -95,8 +99,7 @@ def _outer(
     options: EvaluateOptions, seen: Seen, labels: NDArray[np.int64], groups: Sequence[str], progress: Progress
 ) -> NDArray[np.floating]:
     """Teach on all folds but one and judge that one; scores are distances from each judge's own threshold."""
-    place = {int(row): number for number, row in enumerate(seen.has_local)}
-    scores = np.zeros(len(labels))
+    scores = np.full(len(labels), np.nan)
     for part in grouped_folds(
         list(groups), labels.tolist(), min(options.folds, len(set(groups))), options.seed
     ):
@@ -104,13 +107,8 @@ def _outer(
             seen, labels, groups, part.train, method=options.method, folds=options.folds, seed=options.seed,
             threads=options.threads, false_reject_rate=0.01, progress=progress,
         )  # fmt: skip
-        judge = taught.judge
-        kept = np.array([row for row in part.test if int(row) in place], np.int64)
-        features = replace(
-            seen.features, pooled=seen.features.pooled[kept], texture=seen.features.texture[kept],
-            local=seen.features.local[[place[int(row)] for row in kept]],
-        )  # fmt: skip
-        scores[kept] = judge(features).score - judge.threshold
+        kept = part.test[seen.place[part.test] >= 0]
+        scores[kept] = taught.judge(seen.features(kept)).score - taught.judge.threshold
     return scores
 
 

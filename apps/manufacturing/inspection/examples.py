@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,13 @@ _NEAREST = 30
 
 @dataclass(frozen=True)
 class Example:
-    """One picture: its file, whether the part is bad, which part it shows, and its mask where there is one."""
+    """One picture: its file, whether the part is bad, which part it shows; mask and kind of defect where known."""
 
     path: Path
     bad: bool
     group: str
     mask: Path | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,19 @@ class Examples:
     unreadable: tuple[str, ...]
     groups_from: str
 
+    def some(self, which: NDArray[np.bool_]) -> Examples:
+        """Return those of the pictures for which ``which`` (n,) is true."""
+        return replace(self, rows=tuple(row for row, keep in zip(self.rows, which, strict=True) if keep))
+
     @property
     def labels(self) -> NDArray[np.int64]:
         """1 for bad parts."""
         return np.array([row.bad for row in self.rows], np.int64)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Which kind of defect each picture shows; empty: good, or not known."""
+        return [row.kind for row in self.rows]
 
     @property
     def groups(self) -> list[str]:
@@ -65,8 +75,11 @@ def read_examples(
     """List the pictures of some folders, read each once, and find out which show one part.
 
     Masks lie in ``masks``, or beside a picture under another suffix (``x.jpg`` with ``x.png``); such a file is not
-    taken for a picture. Raises InputError where there is none, where more than a tenth cannot be read, and, with their
-    names, where pictures are in both kinds of folder.
+    taken for a picture. A bad picture's kind of defect is named by its sub-folder of ``bad``, else by that of its mask
+    in ``masks``, else, with several folders in ``bad``, by its folder.
+
+    Raises InputError where there is none, where more than a tenth cannot be read, and, with their names, where pictures
+    are in both kinds of folder.
     """
     listed = [(path, False) for path in _pictures(good)] + [(path, True) for path in _pictures(bad)]
     if not listed:
@@ -102,7 +115,7 @@ def read_examples(
         names, said = look_alikes(np.stack(thumbnails)), "look-alikes, turned and mirrored too"
     found = _masks(masks)
     rows = tuple(
-        Example(path, is_bad, group, _mask_of(path, found) if is_bad else None)
+        _bad(path, group, bad, masks, found) if is_bad else Example(path, False, group)
         for (path, is_bad), group in zip(kept, names, strict=True)
     )
     return Examples(rows, tuple(problems), said)
@@ -215,6 +228,22 @@ def _masks(folders: Sequence[Path]) -> dict[str, Path]:
 def _mask_of(path: Path, found: dict[str, Path]) -> Path | None:
     beside = path.with_suffix(".png")
     return found.get(path.stem) or (beside if path.suffix.lower() != ".png" and beside.is_file() else None)
+
+
+def _bad(
+    path: Path, group: str, bad: Sequence[Path], masks: Sequence[Path], found: dict[str, Path]
+) -> Example:
+    mask = _mask_of(path, found)
+    kind = _sub_folder(path, bad) or ("" if mask is None else _sub_folder(mask, masks))
+    return Example(path, True, group, mask, kind or (path.parent.name if len(bad) > 1 else ""))
+
+
+def _sub_folder(path: Path, roots: Sequence[Path]) -> str:
+    """Return the first folder below a root on the way to a file; empty where the file lies in the root itself."""
+    for root in roots:
+        if path.is_relative_to(root):
+            return next(iter(path.relative_to(root).parts[:-1]), "")
+    return ""
 
 
 def _stated_groups(table: Path, paths: Sequence[Path]) -> list[str]:

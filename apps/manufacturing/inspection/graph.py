@@ -89,8 +89,8 @@ def append_features(graph: Graph, size: int) -> tuple[str, str]:
     """Append picture -> features to an empty graph; return the names of (``pooled``, ``local``).
 
     ``picture`` is (n, size, size, 3) uint8. ``pooled`` (n, POOLED): mean, maximum and spread over the picture of what
-    the backbone sees at strides 8, 16 and 32. ``local`` (n, size / 8, size / 8, LOCAL): strides 4, 8 and 16 on one
-    grid. ``size`` is a multiple of 16.
+    the backbone sees at strides 8, 16 and 32. ``local`` (n, size / 8, size / 8, LOCAL): strides 4 (mean and maximum),
+    8 and 16 on one grid. ``size`` is a multiple of 16.
     """
     onnx = onnx_or_explain()
     OnnxRunner(BACKBONE)  # it is what its card says, or it is not used
@@ -113,7 +113,8 @@ def append_features(graph: Graph, size: int) -> tuple[str, str]:
         "Resize", "stride16", "", graph.constant([1, 1, 2, 2]), mode="linear",
         coordinate_transformation_mode="half_pixel",
     )  # fmt: skip
-    local = graph.node("Concat", fine, "stride8", coarse, axis=1)
+    peak = graph.node("MaxPool", "stride4", kernel_shape=[2, 2], strides=[2, 2])
+    local = graph.node("Concat", fine, peak, "stride8", coarse, axis=1)
     graph.node("Transpose", local, name="local", perm=[0, 2, 3, 1])
     if size % 16:
         raise ModelError(f"a side of {size} pixels; it must be a multiple of 16")
@@ -121,7 +122,7 @@ def append_features(graph: Graph, size: int) -> tuple[str, str]:
 
 
 POOLED = 3 * (40 + 112 + 320)
-LOCAL = 24 + 40 + 112
+LOCAL = 2 * 24 + 40 + 112
 
 
 def features_model(size: int) -> Any:

@@ -5,6 +5,7 @@ Every head computes the same twice: in numpy where it is taught, as nodes of the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,14 +69,14 @@ class MemoryBank:
         return graph.node("Sqrt", graph.node("Add", squared, graph.constant(_FLOOR)))
 
 
-def fit_bank(local: NDArray[np.floating], seed: int) -> MemoryBank:
-    """Return the bank of good parts, from ``local`` (n, grid, grid, C): spread evenly by greedy choice (k-centre)."""
+def fit_bank(pictures: Sequence[NDArray[np.floating]], seed: int) -> MemoryBank:
+    """Return the bank of good parts, from their places, each (grid, grid, C), spread out greedily (k-centre)."""
     random = np.random.default_rng(seed)
-    n, grid, _, channels = local.shape
-    each = max(1, min(grid * grid, _POOL // n))
-    places = np.stack([random.choice(grid * grid, each, replace=False) for _ in range(n)])
+    channels = pictures[0].shape[-1]
+    flat = [picture.reshape(-1, channels) for picture in pictures]
+    each = max(1, min(len(flat[0]), _POOL // len(flat)))
     pool = np.concatenate(
-        [picture.reshape(-1, channels)[at] for picture, at in zip(local, places, strict=True)]
+        [places[random.choice(len(places), each, replace=False)] for places in flat]
     ).astype(np.float32)
     if len(pool) > _POOL:
         pool = pool[random.choice(len(pool), _POOL, replace=False)]

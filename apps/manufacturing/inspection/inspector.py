@@ -26,7 +26,10 @@ from edgeai_core.sensors.picture import read_picture
 MODEL_FILE = "model.onnx"
 TEMPLATE_FILE = "template.png"
 
-_LOGIT_AT_PASS = math.log(0.95 / 0.05)
+PASS_QUALITY = 0.95
+"""Defects are looked for in what does not pass by this quality."""
+
+_LOGIT_AT_PASS = math.log(PASS_QUALITY / (1 - PASS_QUALITY))
 _MAX_DEFECTS = 20
 
 
@@ -80,8 +83,10 @@ class PartInspector:
         quality, score, heat = float(outputs["quality"][0]), float(outputs["score"][0]), outputs["heat"][0]
         if not math.isfinite(quality):
             raise InputError("the model gives no quality for this picture")
-        bad = quality <= 0.95
-        return Inspected(quality, score, heat, boxes_of(heat, pixels.shape[:2], 1.0 - quality) if bad else ())
+        if quality > PASS_QUALITY:
+            return Inspected(quality, score, heat, ())
+        kind = self.card.classes[1 + int(outputs["kinds"][0].argmax())] if "kinds" in outputs else "defect"
+        return Inspected(quality, score, heat, boxes_of(heat, pixels.shape[:2], 1.0 - quality, kind))
 
 
 class BoardInspector:
@@ -137,7 +142,9 @@ def inputs_of(pixels: Pixels, size: int) -> dict[str, NDArray[np.generic]]:
     return {"picture": prepare(pixels, size)[None], "texture": texture(pixels)[None]}
 
 
-def boxes_of(heat: NDArray[np.float32], shape: tuple[int, int], score: float) -> tuple[Defect, ...]:
+def boxes_of(
+    heat: NDArray[np.float32], shape: tuple[int, int], score: float, kind: str
+) -> tuple[Defect, ...]:
     """Return the odd places of a heat map as defects, in pixels of a picture of ``shape``; the oddest at least."""
     peak = float(heat.max())
     hot = (heat >= min(1.0, 0.8 * peak)).astype(np.uint8)
@@ -148,7 +155,7 @@ def boxes_of(heat: NDArray[np.float32], shape: tuple[int, int], score: float) ->
         x, y, w, h, cells = stats[number]
         strength = float(heat[labels == number].max()) / max(peak, 1e-6)
         box = _inside(np.array([x * fx, y * fy, (x + w) * fx, (y + h) * fy]), shape[1], shape[0])
-        found.append(Defect("defect", box, int(cells * fx * fy), round(score * strength, 4)))
+        found.append(Defect(kind, box, int(cells * fx * fy), round(score * strength, 4)))
     return tuple(sorted(found, key=lambda each: -each.score)[:_MAX_DEFECTS])
 
 

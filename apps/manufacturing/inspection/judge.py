@@ -20,44 +20,63 @@ from apps.manufacturing.inspection.heads import (
     smooth,
     top_mean,
 )
+from apps.manufacturing.inspection.places import Places, append_worst, worst
 from apps.manufacturing.inspection.texture import TEXTURE
 
 PASS_QUALITY = 0.95
 """A part passes above this; the operating point is laid there."""
 
-_LOGIT_AT_PASS = math.log(PASS_QUALITY / (1 - PASS_QUALITY))
+LOGIT_AT_PASS = math.log(PASS_QUALITY / (1 - PASS_QUALITY))
 
 
 @dataclass(frozen=True)
 class Judged:
     """Of n pictures: ``score`` (n,), the higher the worse; ``quality`` (n,) 0 to 1; ``heat`` (n, grid, grid).
 
-    Heat is 1 where a place is as odd as the oddest place of nearly all good parts.
+    Heat is 1 where a place is as odd, or as like a defect, as the worst place of nearly all good parts.
+    ``kinds`` (n, kinds) is how likely a defect is of which kind, where kinds were taught.
     """
 
     score: Floats
     quality: Floats
     heat: Floats
+    kinds: Floats | None = None
 
 
 @dataclass(frozen=True)
 class Oddness:
-    """How far a picture's texture stands out from that of good parts: the mean of its TOP highest numbers.
+    """How far a picture's texture stands out from that of good parts, upwards: a Mahalanobis distance.
 
-    ``centre`` and ``scale`` (TEXTURE,) are those of good parts.
+    ``centre`` and ``scale`` (TEXTURE,) are those of good parts; ``root`` (TEXTURE, TEXTURE) is a root of the inverse
+    of their covariance, drawn half way to that of independent numbers.
     """
 
     centre: Floats
     scale: Floats
+    root: Floats
 
     def __call__(self, texture: NDArray[np.floating]) -> Floats:
         """Return (n,) for ``texture`` (n, TEXTURE)."""
-        return top_mean((texture.astype(np.float32) - self.centre) / self.scale)
+        away = np.maximum((texture.astype(np.float32) - self.centre) / self.scale, 0) @ self.root
+        return np.asarray(np.sqrt((away**2).sum(axis=1) + _FLOOR), np.float32)
 
     def append(self, graph: Graph, texture: str) -> str:
         """Append the same to a graph."""
         away = graph.node("Sub", texture, graph.constant(self.centre))
-        return append_top_mean(graph, graph.node("Div", away, graph.constant(self.scale)))
+        away = graph.node("Relu", graph.node("Div", away, graph.constant(self.scale)))
+        away = graph.node("MatMul", away, graph.constant(self.root))
+        squares = graph.node("Mul", away, away)
+        total = graph.node("ReduceSum", squares, graph.constant([1], np.int64), keepdims=0)
+        return graph.node("Sqrt", graph.node("Add", total, graph.constant(_FLOOR)))
+
+
+def fit_oddness(texture: Floats) -> Oddness:
+    """Return what the texture (n, TEXTURE) of good parts is usually like."""
+    centre, scale = np.median(texture, axis=0), texture.std(axis=0) + 1e-3
+    away = (texture - centre) / scale
+    covariance = np.cov(away.T) + np.eye(texture.shape[1])
+    root = np.linalg.cholesky(np.linalg.inv(covariance))
+    return Oddness(centre.astype(np.float32), scale.astype(np.float32), root.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -74,13 +93,41 @@ class Features:
 
 
 @dataclass(frozen=True)
+class Kinds:
+    """Which kind of defect a bad picture shows: a multinomial regression on pooled features and texture.
+
+    ``names`` (k,), ``weight`` (C, k), ``bias`` (k,).
+    """
+
+    names: tuple[str, ...]
+    weight: Floats
+    bias: Floats
+
+    def __call__(self, matrix: NDArray[np.floating]) -> Floats:
+        """Return (n, k) shares that sum to 1."""
+        logits = matrix.astype(np.float32) @ self.weight + self.bias
+        risen = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(risen / risen.sum(axis=1, keepdims=True), np.float32)
+
+    def append(self, graph: Graph, matrix: str) -> None:
+        """Append the same to a graph, as ``kinds``."""
+        logits = graph.node("MatMul", matrix, graph.constant(self.weight))
+        graph.node("Softmax", graph.node("Add", logits, graph.constant(self.bias)), name="kinds", axis=1)
+
+
+ONE_CLASS = (0.35, 0.65)
+"""How the oddness of places and of texture count where nothing is known of bad parts."""
+
+
+@dataclass(frozen=True)
 class Judge:
     """Heads and how they are joined.
 
     ``bank`` and ``oddness`` say how unlike good parts a picture is, each as a z-score of good parts; ``whole`` (on
-    pooled features and texture) how like bad ones. ``mix`` weighs the three into the logit of a defect; ``forest``,
-    where there is one, takes the same three and the texture. What is odder than good parts ever are (``novelty_at``)
-    is bad whatever else is said: so what was never seen is still rejected.
+    pooled features and texture) and ``places`` (at every place) how like bad ones. ``mix`` weighs them into the logit
+    of a defect; ``forest``, where there is one, takes the same and the texture. What is odder than good parts ever
+    are (``novelty_at``) is bad whatever else is said: so what was never seen is still rejected.
+    ``places_at`` is the logit that the worst places of good parts nearly never pass, ``heat_at`` their oddness.
     """
 
     bank: MemoryBank
@@ -88,8 +135,11 @@ class Judge:
     oddness: Oddness
     oddness_z: tuple[float, float]
     whole: Linear | None = None
+    places: Places | None = None
+    places_at: float = 0.0
+    kinds: Kinds | None = None
     forest: Any = None
-    mix: tuple[float, ...] = (0.5, 0.5)
+    mix: tuple[float, ...] = ONE_CLASS
     mix_bias: float = 0.0
     novelty_at: float = math.inf
     threshold: float = 0.0
@@ -97,15 +147,19 @@ class Judge:
     heat_at: float = 1.0
 
     def evidence(self, features: Features) -> tuple[Floats, Floats]:
-        """Return what the heads say, (n, len(mix)), and the heat (n, grid, grid)."""
+        """Return what the heads say, (n, 2 or 4), and the heat (n, grid, grid)."""
         odd = smooth(self.bank.heat(features.local))
         columns = [
             (top_mean(odd) - self.bank_z[0]) / self.bank_z[1],
             (self.oddness(features.texture) - self.oddness_z[0]) / self.oddness_z[1],
         ]
-        if self.whole is not None:
-            columns.append(self.whole(np.hstack([features.pooled, features.texture])))
-        return np.stack(columns, axis=1).astype(np.float32), odd / np.float32(self.heat_at)
+        heat = odd / np.float32(self.heat_at)
+        if self.whole is not None and self.places is not None:
+            columns.append(self.whole(_matrix(features)))
+            like = self.places.heat(features.local)
+            columns.append(worst(like))
+            heat = np.maximum(heat, 2 / (1 + np.exp(-np.clip(like - np.float32(self.places_at), -60, 60))))
+        return np.stack(columns, axis=1).astype(np.float32), np.asarray(heat, np.float32)
 
     def score_of(self, evidence: Floats, texture: NDArray[np.floating]) -> Floats:
         """Join the evidence."""
@@ -115,27 +169,43 @@ class Judge:
         else:
             joined = evidence @ np.array(self.mix, np.float32) + np.float32(self.mix_bias)
         if not math.isinf(self.novelty_at):
-            joined = np.maximum(joined, evidence[:, 0] - np.float32(self.novelty_at))
+            joined = np.maximum(joined, plain(evidence) - np.float32(self.novelty_at))
         return np.asarray(joined, np.float32)
 
     def quality_of(self, score: Floats) -> Floats:
         """Return the quality: 0.95 at the operating point."""
-        logit = self.slope * (self.threshold - score) + _LOGIT_AT_PASS
+        logit = self.slope * (self.threshold - score) + LOGIT_AT_PASS
         return np.asarray(1 / (1 + np.exp(-np.clip(logit, -60, 60))), np.float32)
 
     def __call__(self, features: Features) -> Judged:
         """Judge pictures by their features."""
         evidence, heat = self.evidence(features)
         score = self.score_of(evidence, features.texture)
-        return Judged(score, self.quality_of(score), heat)
+        kinds = None if self.kinds is None else self.kinds(_matrix(features))
+        return Judged(score, self.quality_of(score), heat, kinds)
+
+
+def plain(evidence: Floats) -> Floats:
+    """Return how unlike good parts a picture is, (n,), from the first two columns of the evidence."""
+    return np.asarray(evidence[:, :2] @ np.array(ONE_CLASS, np.float32), np.float32)
+
+
+def _matrix(features: Features) -> NDArray[np.floating]:
+    return np.hstack([features.pooled.astype(np.float32), features.texture])
 
 
 _SOFT = 0.01
 """Keeps the logit of a forest's share finite."""
 
+_FLOOR = np.float32(1e-3)
+"""Added under a root, which makes much of what is near 0."""
+
 
 def judge_graph(judge: Judge, size: int) -> Any:
-    """Return the whole as ONNX: ``picture`` (1, size, size, 3), ``texture`` -> ``score``, ``quality``, ``heat``."""
+    """Return the whole as ONNX: ``picture`` (1, size, size, 3), ``texture`` -> ``score``, ``quality``, ``heat``.
+
+    Where the judge knows kinds, ``kinds`` comes with them.
+    """
     graph = Graph()
     pooled, local = append_features(graph, size)
     odd = append_smooth(graph, judge.bank.append(graph, local))
@@ -143,39 +213,54 @@ def judge_graph(judge: Judge, size: int) -> Any:
         _standardised(graph, append_top_mean(graph, odd), judge.bank_z),
         _standardised(graph, judge.oddness.append(graph, "texture"), judge.oddness_z),
     ]
-    if judge.whole is not None:
-        both = graph.node("Concat", pooled, "texture", axis=1)
+    heat = graph.node("Div", odd, graph.constant(judge.heat_at))
+    both = graph.node("Concat", pooled, "texture", axis=1)
+    if judge.whole is not None and judge.places is not None:
         columns.append(judge.whole.append(graph, both))
-    if judge.forest is not None:
-        rows = [graph.node("Unsqueeze", each, graph.constant([1], np.int64)) for each in columns]
-        graph.node("Concat", *rows, "texture", name="forest_input", axis=1)
-        graph.nodes += forest_node(judge.forest, "forest_input", "forest_shares")
-        bad = graph.node("Gather", "forest_shares", graph.constant(1, np.int64), axis=1)
-        upper = graph.node("Add", bad, graph.constant(_SOFT))
-        lower = graph.node("Sub", graph.constant(1 + _SOFT), bad)
-        total = graph.node("Log", graph.node("Div", upper, lower))
-    else:
-        total = graph.constant(judge.mix_bias)
-        for column, weight in zip(columns, judge.mix, strict=True):
-            total = graph.node("Add", total, graph.node("Mul", column, graph.constant(weight)))
+        like = judge.places.append(graph, local)
+        columns.append(append_worst(graph, like))
+        share = graph.node("Sigmoid", graph.node("Sub", like, graph.constant(judge.places_at)))
+        heat = graph.node("Max", heat, graph.node("Mul", share, graph.constant(2.0)))
+    total = _joined(graph, judge, columns)
     if not math.isinf(judge.novelty_at):
-        over = graph.node("Sub", columns[0], graph.constant(judge.novelty_at))
-        total = graph.node("Max", total, over)
+        odder = _weighted(graph, columns[:2], ONE_CLASS, -judge.novelty_at)
+        total = graph.node("Max", total, odder)
     graph.node("Identity", total, name="score")
     below = graph.node("Sub", graph.constant(judge.threshold), total)
     logit = graph.node("Mul", below, graph.constant(judge.slope))
-    graph.node("Sigmoid", graph.node("Add", logit, graph.constant(_LOGIT_AT_PASS)), name="quality")
-    graph.node("Div", odd, graph.constant(judge.heat_at), name="heat")
+    graph.node("Sigmoid", graph.node("Add", logit, graph.constant(LOGIT_AT_PASS)), name="quality")
+    graph.node("Identity", heat, name="heat")
     grid = size // 8
-    return graph.model(
-        [tensor("picture", "uint8", [1, size, size, 3]), tensor("texture", "float32", [1, TEXTURE])],
-        [
-            tensor("score", "float32", [1]),
-            tensor("quality", "float32", [1]),
-            tensor("heat", "float32", [1, grid, grid]),
-        ],
-        "judge",
-    )
+    outputs = [
+        tensor("score", "float32", [1]),
+        tensor("quality", "float32", [1]),
+        tensor("heat", "float32", [1, grid, grid]),
+    ]
+    if judge.kinds is not None:
+        judge.kinds.append(graph, both)
+        outputs.append(tensor("kinds", "float32", [1, len(judge.kinds.names)]))
+    inputs = [tensor("picture", "uint8", [1, size, size, 3]), tensor("texture", "float32", [1, TEXTURE])]
+    return graph.model(inputs, outputs, "judge")
+
+
+def _joined(graph: Graph, judge: Judge, columns: list[str]) -> str:
+    """Append the joining of the evidence by weights or by a forest."""
+    if judge.forest is None:
+        return _weighted(graph, columns, judge.mix, judge.mix_bias)
+    rows = [graph.node("Unsqueeze", each, graph.constant([1], np.int64)) for each in columns]
+    graph.node("Concat", *rows, "texture", name="forest_input", axis=1)
+    graph.nodes += forest_node(judge.forest, "forest_input", "forest_shares")
+    bad = graph.node("Gather", "forest_shares", graph.constant(1, np.int64), axis=1)
+    upper = graph.node("Add", bad, graph.constant(_SOFT))
+    lower = graph.node("Sub", graph.constant(1 + _SOFT), bad)
+    return graph.node("Log", graph.node("Div", upper, lower))
+
+
+def _weighted(graph: Graph, columns: list[str], weights: tuple[float, ...], bias: float) -> str:
+    total = graph.constant(bias)
+    for column, weight in zip(columns, weights, strict=True):
+        total = graph.node("Add", total, graph.node("Mul", column, graph.constant(weight)))
+    return total
 
 
 def _standardised(graph: Graph, value: str, z: tuple[float, float]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,6 @@ from edgeai_core.sensors.picture import read_picture
 if TYPE_CHECKING:
     from apps.manufacturing.inspection.examples import Examples
     from apps.manufacturing.inspection.judge import Judge
-    from apps.manufacturing.inspection.teach import Taught
 
 WORST = 12
 """So many mistakes of each kind are shown."""
@@ -47,18 +47,18 @@ td,th{border-color:#343a41}
 
 
 def write_report(
-    path: Path, card: ModelCard, examples: Examples, taught: Taught, judge: Judge,
+    path: Path, card: ModelCard, examples: Examples, method: str, scores: NDArray[np.floating], judge: Judge,
     figures: Mapping[str, Figure], ms_per_image: float, wanted_false_rejects: float,
 ) -> None:  # fmt: skip
     """Write the report. Scores are those of cross-validation: no picture is judged by what has seen its part."""
-    labels, scores = examples.labels, taught.scores
+    labels = examples.labels
     good = int((labels == 0).sum())
     false = int((scores[labels == 0] >= judge.threshold).sum())
     parts = [
         f"<h1>{html.escape(card.name)} {html.escape(card.version)}</h1>",
         f"<p>Taught on {good} pictures of good and {len(labels) - good} of bad parts"
         f" ({len(set(examples.groups))} parts, told apart by {html.escape(examples.groups_from)}), by the method"
-        f" <b>{html.escape(taught.method)}</b>. All figures below are from cross-validation by part.</p>",
+        f" <b>{html.escape(method)}</b>. All figures below are from cross-validation by part.</p>",
         _claim(false, good, wanted_false_rejects),
         "<h2>Figures</h2>",
         _figures_table(figures, ms_per_image),
@@ -66,6 +66,7 @@ def write_report(
         _confusion(labels, scores, judge.threshold),
         "<h2>ROC near zero</h2>",
         _roc(labels, scores),
+        *_calibration(card, judge, labels, scores),
         *_mistakes(path.with_name(card.file), examples, scores, judge.threshold),
     ]
     if examples.unreadable:
@@ -153,6 +154,44 @@ def _roc(labels: NDArray[np.int64], scores: NDArray[np.floating]) -> str:
         f'<polyline points="{line}" fill="none" stroke="#2f6f9f" stroke-width="2.5"/>'
         '<text x="260" y="302" text-anchor="middle">good parts rejected</text></svg><p>Upwards: bad parts found.</p>'
     )
+
+
+def _calibration(
+    card: ModelCard, judge: Judge, labels: NDArray[np.int64], scores: NDArray[np.floating]
+) -> list[str]:
+    """How far the probability behind the quality score comes true among the pictures taught on, as a drawing."""
+    usual = card.parameters.get("quality_holds_at_share_of_bad")
+    if not isinstance(usual, float) or not labels.any():
+        return []
+    from edgeai_core.metrics.calibration import reliability
+
+    # The quality is stated for the usual share of bad parts; here it is brought to the share among these pictures.
+    quality = judge.quality_of(np.asarray(scores, np.float32)).astype(float).clip(1e-9, 1 - 1e-9)
+    shift = math.log(usual / (1 - usual)) - math.log(labels.mean() / (1 - labels.mean()))
+    stated = 1 / (1 + np.exp(-(np.log(quality / (1 - quality)) + shift)))
+    table = reliability(stated, 1 - labels)
+    error = sum(each.n * abs(each.probability - each.share) for each in table) / len(labels)
+    marks = "".join(
+        f'<path d="M{60 + 240 * each.probability:.1f} {260 - 240 * each.share_low:.1f}'
+        f'V{260 - 240 * each.share_high:.1f}" stroke="#2f6f9f" stroke-width="1.5"/>'
+        f'<circle cx="{60 + 240 * each.probability:.1f}" cy="{260 - 240 * each.share:.1f}" r="4" fill="#2f6f9f"/>'
+        for each in table
+    )
+    ticks = "".join(
+        f'<text x="{60 + 240 * x:.0f}" y="280" text-anchor="middle">{100 * x:.0f} %</text>'
+        f'<text x="52" y="{264 - 240 * x:.0f}" text-anchor="end">{100 * x:.0f} %</text>'
+        for x in (0, 0.5, 1)
+    )
+    return [
+        "<h2>Calibration</h2>"
+        '<svg viewBox="0 0 360 310" width="360" role="img" aria-label="Share of good parts against stated probability"'
+        f' font-size="12" fill="currentColor">{ticks}'
+        f'<path d="M60 260L300 20" stroke="currentColor" opacity=".3"/>{marks}'
+        '<text x="180" y="302" text-anchor="middle">stated probability of a good part</text></svg>'
+        f"<p>Upwards: share of good parts, with 95 % intervals. Mean difference: {_percent(error)}. The probability is"
+        " stated here for the share of bad parts among these pictures. The quality score is the same for a line on"
+        f" which {usual:.2g} of all parts are bad: there a part at the operating point is good with 95 %.</p>"
+    ]
 
 
 def _mistakes(model: Path, examples: Examples, scores: NDArray[np.floating], threshold: float) -> list[str]:

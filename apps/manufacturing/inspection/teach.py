@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.manufacturing.inspection.examples import Example
 from apps.manufacturing.inspection.forest import fit_forest
-from apps.manufacturing.inspection.graph import LOCAL, POOLED, FeatureExtractor
 from apps.manufacturing.inspection.heads import Floats, Linear, fit_bank, fit_linear, smooth, top_mean
-from apps.manufacturing.inspection.judge import Features, Judge, Oddness
-from apps.manufacturing.inspection.preprocess import Pixels, prepare
-from apps.manufacturing.inspection.texture import TEXTURE, texture
+from apps.manufacturing.inspection.judge import (
+    LOGIT_AT_PASS,
+    ONE_CLASS,
+    Judge,
+    Kinds,
+    fit_oddness,
+    plain,
+)
+from apps.manufacturing.inspection.looks import AS_IT_IS, COMPRESSED, Seen
+from apps.manufacturing.inspection.places import Places, fit_places
 from edgeai_core.app import Progress
 from edgeai_core.errors import InputError
+from edgeai_core.metrics.calibration import fit_platt
 from edgeai_core.metrics.curves import roc_auc
-from edgeai_core.metrics.splits import grouped_folds
-from edgeai_core.sensors.picture import read_picture
+from edgeai_core.metrics.splits import Fold, grouped_folds
 
 MIN_GOOD = 8
 """Fewer good parts say nothing of how good parts differ."""
@@ -29,81 +35,32 @@ MIN_GOOD = 8
 MIN_BAD = 4
 """With fewer bad parts only the good ones are learnt from; the bad ones are judged."""
 
-_EXTRACTIONS = 16_000
-"""Pictures times views that are looked at: what a quarter of an hour on two cores allows."""
+MIN_KIND = 4
+"""A kind of defect is told apart from so many pictures on."""
 
-_LOCAL_BYTES = 1 << 30
 _STRENGTHS = (1e-4, 1e-3, 1e-2)
+_KIND_STRENGTH = 1e-3
+_MIX_STRENGTH = 1.0
 _NOVELTY_SHARE = 0.002
+_MEDIAN_QUALITY = 0.999
 
-
-@dataclass(frozen=True)
-class Seen:
-    """Features of all pictures as they are, and ``turned``: pooled features and texture of further views.
-
-    ``has_local`` (n,) says whose places are kept; ``turned_rows`` which picture each further view is of.
-    """
-
-    features: Features
-    has_local: NDArray[np.int64]
-    turned: NDArray[np.float16]
-    turned_rows: NDArray[np.int64]
-    size: int
+_CLEARLY = 0.01
+"""A forest, whose scores are coarse, must beat the linear mix by so much area under the curve."""
 
 
 @dataclass(frozen=True)
 class Taught:
-    """A judge, and what cross-validation says of its kind: ``scores`` (n,) by judges that never saw the part."""
+    """A judge, and what cross-validation says of its kind: ``scores`` (n,) by judges that never saw the part.
+
+    A score is nan where there were more pictures than there is memory for their places. ``usual_bad`` is the share of
+    bad parts at which the quality is the probability of a good one; None where nothing is known of bad parts.
+    """
 
     judge: Judge
     method: str
     scores: Floats
     tried: dict[str, float]
-
-
-def side_of(examples: Sequence[Example], wanted: int) -> int:
-    """Return the side to which pictures are brought: that of the pictures, a multiple of 16 from 128 to 288."""
-    if wanted:
-        return max(64, wanted // 16 * 16)
-    sides = [min(read_picture(each.path).shape[:2]) for each in examples[:: max(1, len(examples) // 20)]]
-    return int(np.clip(round(float(np.median(sides)) / 16) * 16, 128, 288))
-
-
-def look_at(examples: Sequence[Example], size: int, seed: int, threads: int, progress: Progress) -> Seen:
-    """Run the backbone over all pictures, and over turned, mirrored and relit views of them while there is time."""
-    extractor = FeatureExtractor(size, threads)
-    random = np.random.default_rng(seed)
-    n = len(examples)
-    labels = np.array([each.bad for each in examples])
-    views = int(np.clip(_EXTRACTIONS // n - 1, 0, 3)) if labels.sum() >= MIN_BAD else 0
-    grid = size // 8
-    kept = max(MIN_GOOD, _LOCAL_BYTES // (grid * grid * LOCAL * 2))
-    order = np.concatenate(
-        [random.permutation(np.flatnonzero(labels == kind))[: kept // 2] for kind in (0, 1)]
-    )
-    has_local = np.sort(order)
-    place = {int(row): number for number, row in enumerate(has_local)}
-    pooled = np.empty((n, POOLED), np.float16)
-    textures = np.empty((n, TEXTURE), np.float32)
-    local = np.empty((len(has_local), grid, grid, LOCAL), np.float16)
-    turned, turned_rows = [], []
-    for row, example in enumerate(examples):
-        progress("looking at pictures", row, n)
-        pixels = read_picture(example.path)
-        prepared = prepare(pixels, size)
-        pooled[row], places = extractor(prepared)
-        textures[row] = texture(pixels)
-        if row in place:
-            local[place[row]] = places
-        for _ in range(views):
-            view = _another_view(pixels, random)
-            turned.append(
-                np.concatenate([extractor(prepare(view, size))[0], texture(view)]).astype(np.float16)
-            )
-            turned_rows.append(row)
-    progress("looking at pictures", n, n)
-    more = np.array(turned, np.float16).reshape(-1, POOLED + TEXTURE)
-    return Seen(Features(pooled, textures, local), has_local, more, np.array(turned_rows, np.int64), size)
+    usual_bad: float | None = None
 
 
 def teach(
@@ -111,127 +68,200 @@ def teach(
     method: str, folds: int, seed: int, threads: int, false_reject_rate: float, progress: Progress,
 ) -> Taught:  # fmt: skip
     """Teach on the pictures ``rows``. Raises InputError where there are too few good parts."""
-    truth = labels[rows]
-    good_groups = len({groups[row] for row in rows if not labels[row]})
-    if (truth == 0).sum() < MIN_GOOD or good_groups < 2:
-        raise InputError(
-            f"{int((truth == 0).sum())} pictures of {good_groups} good parts; at least {MIN_GOOD} of 2 parts are needed"
-        )
-    enough = truth.sum() >= MIN_BAD and len({groups[row] for row in rows if labels[row]}) >= 2
-    if method == "supervised" and not enough:
-        raise InputError(f"{int(truth.sum())} bad pictures; at least {MIN_BAD} of 2 parts are needed")
-    supervised = enough and method != "one-class"
+    supervised = _supervised(labels[rows], [groups[row] for row in rows], method)
+    judged = rows[seen.place[rows] >= 0]
+    truth = labels[judged]
     parts = grouped_folds(
-        [groups[row] for row in rows], truth.tolist(), min(folds, len({groups[row] for row in rows})), seed
+        [groups[row] for row in judged],
+        truth.tolist(),
+        min(folds, len({groups[row] for row in judged})),
+        seed,
     )
-    strength = _best_strength(seen, labels, rows, parts) if supervised else 0.0
-    evidence = np.full((len(rows), 3 if supervised else 2), np.nan, np.float32)
-    for number, part in enumerate(parts):
-        progress("cross-validation", number, len(parts))
-        heads = _heads(seen, labels, rows[part.train], strength, seed)
-        evidence[part.test] = _evidence(seen, heads, rows[part.test])
-    progress("cross-validation", len(parts), len(parts))
-    judge, evidence = _rescaled(_heads(seen, labels, rows, strength, seed), evidence, truth)
+    strength = _best_strength(seen, labels, judged, parts) if supervised else 0.0
+    groups_of = np.array(groups)
+    compressed = _compressed_good(seen, labels, judged)
+
+    def fold(part: Fold | None) -> tuple[Judge, Floats, Floats]:
+        """Heads that saw nothing of a fold's parts, and what they say of them; None: heads of everything."""
+        if part is None:
+            return _heads(seen, labels, rows, strength, seed), _NONE, _NONE
+        away = ~np.isin(groups_of[rows], groups_of[judged[part.test]])
+        heads = _heads(seen, labels, rows[away], strength, seed)
+        again = compressed[np.isin(seen.row[compressed], judged[part.test])]
+        width = 4 if supervised else 2
+        return heads, _evidence(seen, heads, judged[part.test], width), _evidence(seen, heads, again, width)
+
+    answers = _in_turn(fold, [*parts, None], threads, progress)
+    evidence = np.zeros((len(judged), 4 if supervised else 2), np.float32)
+    again = np.zeros((len(compressed), evidence.shape[1]), np.float32)
+    for part, (_, own, own_again) in zip(parts, answers, strict=False):
+        evidence[part.test] = own
+        again[np.isin(seen.row[compressed], judged[part.test])] = own_again
+    judge, evidence, again = _rescaled(answers[-1][0], evidence, again, truth)
     tried: dict[str, float] = {}
-    texture_rows = seen.features.texture[rows]
-    known = np.isfinite(evidence).all(axis=1)
-    plain = evidence[:, :2].mean(axis=1)
-    scores, chosen = plain, "one-class"
+    scores, chosen = plain(evidence), "one-class"
     if truth.any():
-        tried["one-class"] = roc_auc(truth[known], plain[known])
+        tried[chosen] = roc_auc(truth, scores)
     if supervised:
-        filled = np.where(np.isfinite(evidence), evidence, 0.0)
+        texture = seen.texture[judged]
         options = {
-            "linear": _linear_mix(filled, truth, parts),
-            "forest": _forest_mix(filled, texture_rows, truth, parts, seed, threads),
+            "linear": _linear_mix(
+                evidence, again, np.searchsorted(judged, seen.row[compressed]), truth, parts
+            ),
+            "forest": _forest_mix(evidence, texture, truth, parts, seed, threads),
         }
         for name, (joined, _) in options.items():
             tried[name] = roc_auc(truth, joined)
         chosen = max(options, key=lambda name: (tried[name] > tried["linear"] + _CLEARLY, name == "linear"))
         scores, parameters = options[chosen]
         judge = replace(judge, **parameters)
-        odd = evidence[known & (truth == 0), 0]
-        novelty = float(np.quantile(odd, 1 - _NOVELTY_SHARE)) if len(odd) else math.inf
-        worst = float(np.quantile(scores[truth == 0], 1 - false_reject_rate))
-        judge = replace(judge, novelty_at=novelty + 1.0 - worst)
-        scores = np.fmax(scores, evidence[:, 0] - judge.novelty_at)
-    scores = np.where(np.isfinite(scores), scores, np.nanmedian(scores)).astype(np.float32)
-    return Taught(_calibrated(judge, scores, truth, false_reject_rate), chosen, scores, tried)
+        odd = plain(evidence)[truth == 0]
+        worst_good = float(np.quantile(scores[truth == 0], 1 - false_reject_rate))
+        novelty = float(np.quantile(odd, 1 - _NOVELTY_SHARE)) + 1.0 - worst_good
+        judge = replace(judge, novelty_at=novelty, places_at=_places_limit(evidence, truth))
+        scores = np.maximum(scores, plain(evidence) - np.float32(novelty))
+    good_again = judge.score_of(again, seen.texture[compressed]) if len(compressed) else scores[:0]
+    judge, usual_bad = _calibrated(judge, scores, good_again, truth, false_reject_rate)
+    out = np.full(len(rows), np.nan, np.float32)
+    out[seen.place[rows] >= 0] = scores
+    return Taught(judge, chosen, out, tried, usual_bad)
 
 
-_CLEARLY = 0.01
-"""A forest, whose scores are coarse, must beat the linear mix by so much area under the curve."""
+def with_kinds(judge: Judge, seen: Seen, kinds: Sequence[str]) -> Judge:
+    """Teach which kind of defect a bad picture shows, from a name for each picture (empty: none).
+
+    The judge stays as it is where there are not two kinds with MIN_KIND pictures each.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    counts = {name: kinds.count(name) for name in kinds if name}
+    names = tuple(sorted(name for name, count in counts.items() if count >= MIN_KIND))
+    if len(names) < 2:
+        return judge
+    looks = np.flatnonzero(np.isin(np.array(kinds)[seen.row], names))
+    truth = np.array(kinds)[seen.row[looks]]
+    matrix = seen.matrix(looks)
+    shift, scale = matrix.mean(axis=0), matrix.std(axis=0) + 1e-4
+    fitted = LogisticRegression(C=_KIND_STRENGTH, max_iter=400, class_weight="balanced")
+    fitted.fit((matrix - shift) / scale, truth)
+    weight, bias = (fitted.coef_ / scale).T, fitted.intercept_ - (fitted.coef_ / scale) @ shift
+    if len(names) == 2:  # one row says both
+        weight, bias = np.hstack([-weight / 2, weight / 2]), np.array([-bias[0] / 2, bias[0] / 2])
+    return replace(judge, kinds=Kinds(names, weight.astype(np.float32), bias.astype(np.float32)))
+
+
+def with_heat_limit(judge: Judge, seen: Seen, labels: NDArray[np.int64]) -> Judge:
+    """Set the heat that counts as odd: what 99 % of good pictures stay under.
+
+    Good pictures are in the bank, so their own heat is too low; the limit is raised by half.
+    """
+    looks = np.flatnonzero((seen.view == AS_IT_IS) & (seen.place >= 0) & (labels[seen.row] == 0))
+    peaks = [smooth(judge.bank.heat(seen.local[seen.place[[look]]])).max() for look in looks]
+    return replace(judge, heat_at=1.5 * float(np.quantile(peaks, 0.99)) + 1e-6)
+
+
+_NONE = np.zeros((0, 0), np.float32)
+
+
+def _supervised(truth: NDArray[np.int64], groups: Sequence[str], method: str) -> bool:
+    """Say whether bad parts are learnt from. Raises InputError where there are too few pictures for what is asked."""
+    parts = [len({group for group, bad in zip(groups, truth, strict=True) if bad == kind}) for kind in (0, 1)]
+    if (truth == 0).sum() < MIN_GOOD or parts[0] < 2:
+        raise InputError(
+            f"{int((truth == 0).sum())} pictures of {parts[0]} good parts; at least {MIN_GOOD} of 2 parts are needed"
+        )
+    enough = bool(truth.sum() >= MIN_BAD and parts[1] >= 2)
+    if method == "supervised" and not enough:
+        raise InputError(f"{int(truth.sum())} bad pictures; at least {MIN_BAD} of 2 parts are needed")
+    return enough and method != "one-class"
+
+
+def _in_turn(
+    work: Callable[[Fold | None], Any], folds: Sequence[Fold | None], threads: int, progress: Progress
+) -> list[Any]:
+    """Do the folds side by side."""
+    done: list[Any] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for answer in pool.map(work, folds):
+            progress("cross-validation", len(done), len(folds))
+            done.append(answer)
+    progress("cross-validation", len(folds), len(folds))
+    return done
+
+
+def _compressed_good(seen: Seen, labels: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the looks at good pictures as JPEG: they must pass as well."""
+    return np.flatnonzero(
+        (seen.view == COMPRESSED) & (seen.place >= 0) & np.isin(seen.row, rows[labels[rows] == 0])
+    )
+
+
+def _evidence(seen: Seen, judge: Judge, looks: NDArray[np.int64], width: int) -> Floats:
+    """Return what the heads say; 0 of a classifier that could not be taught."""
+    out = np.zeros((len(looks), width), np.float32)
+    if len(looks):
+        own = judge.evidence(seen.features(looks))[0]
+        out[:, : own.shape[1]] = own
+    return out
 
 
 def _heads(
     seen: Seen, labels: NDArray[np.int64], rows: NDArray[np.int64], strength: float, seed: int
 ) -> Judge:
-    """Fit bank, oddness and, with a ``strength``, the classifier. Scales are set on the good parts themselves."""
-    inside = np.isin(seen.has_local, rows) & (labels[seen.has_local] == 0)
-    good_local = seen.features.local[inside]
-    if not len(good_local):
+    """Fit bank, oddness and, with a ``strength`` and bad parts, the classifiers.
+
+    Scales are set on the good parts themselves.
+    """
+    own = np.isin(seen.row, rows)
+    good = own & (labels[seen.row] == 0) & (seen.view <= COMPRESSED)
+    remembered = np.flatnonzero(good & (seen.place >= 0))
+    if not len(remembered):
         raise InputError("no good picture is left to remember")
-    bank = fit_bank(good_local, seed)
-    textures = seen.features.texture[rows[labels[rows] == 0]]
-    oddness = Oddness(np.median(textures, axis=0), textures.std(axis=0) + 1e-3)
-    tops = top_mean(smooth(bank.heat(good_local)))
-    odd = oddness(textures)
+    bank = fit_bank([seen.local[place] for place in seen.place[remembered]], seed)
+    texture = seen.texture[good]
+    oddness = fit_oddness(texture)
+    some = remembered[:: max(1, len(remembered) // 100)]
+    tops = top_mean(smooth(bank.heat(seen.local[seen.place[some]])))
     whole: Linear | None = None
-    if strength:
-        views = np.isin(seen.turned_rows, rows)
-        matrix = np.vstack([_matrix(seen, rows), seen.turned[views].astype(np.float32)])
-        truth = np.concatenate([labels[rows], labels[seen.turned_rows[views]]])
-        whole = fit_linear(matrix, truth, strength)
-    return Judge(
-        bank,
-        _z(tops),
-        oddness,
-        _z(odd),
-        whole,
-        heat_at=1.0,
-        mix=(0.5, 0.5) if whole is None else (0.0, 0.0, 1.0),
-    )
+    places: Places | None = None
+    if strength and labels[rows].any():
+        looks = np.flatnonzero(own)
+        whole = fit_linear(seen.matrix(looks), labels[seen.row[looks]], strength)
+        looks = looks[seen.place[looks] >= 0]
+        kept = seen.place[looks]
+        places = fit_places(
+            [seen.local[place] for place in kept],
+            labels[seen.row[looks]],
+            [seen.masks[place] for place in kept],
+            seed,
+        )
+    mix = ONE_CLASS if whole is None else (0.0, 0.0, 0.5, 0.5)
+    return Judge(bank, _z(tops), oddness, _z(oddness(texture)), whole, places, mix=mix)
 
 
-def _rescaled(judge: Judge, evidence: Floats, truth: NDArray[np.int64]) -> tuple[Judge, Floats]:
-    """Set the z-scores by good parts that the bank had not seen: those it remembers are too like it."""
-    out = evidence.copy()
-    scales = []
+def _rescaled(
+    judge: Judge, evidence: Floats, again: Floats, truth: NDArray[np.int64]
+) -> tuple[Judge, Floats, Floats]:
+    """Set the z-scores by good parts that the heads had not seen: those they remember are too like them."""
+    out, out_again, scales = evidence.copy(), again.copy(), []
     for column, (centre, scale) in enumerate((judge.bank_z, judge.oddness_z)):
         good = evidence[truth == 0, column]
-        good = good[np.isfinite(good)]
         middle, spread = float(np.median(good)), float(good.std()) + 1e-3
         out[:, column] = (evidence[:, column] - middle) / spread
+        out_again[:, column] = (again[:, column] - middle) / spread
         scales.append((centre + scale * middle, scale * spread))
-    return replace(judge, bank_z=scales[0], oddness_z=scales[1]), out
-
-
-def _matrix(seen: Seen, rows: NDArray[np.int64]) -> Floats:
-    return np.hstack([seen.features.pooled[rows].astype(np.float32), seen.features.texture[rows]])
+    return replace(judge, bank_z=scales[0], oddness_z=scales[1]), out, out_again
 
 
 def _z(values: Floats) -> tuple[float, float]:
     return float(np.median(values)), float(values.std()) + 1e-3
 
 
-def _evidence(seen: Seen, judge: Judge, rows: NDArray[np.int64]) -> Floats:
-    """What the heads say of some pictures; nan for the bank where their places were not kept."""
-    out = np.full((len(rows), 2 if judge.whole is None else 3), np.nan, np.float32)
-    place = {int(row): number for number, row in enumerate(seen.has_local)}
-    at = [number for number, row in enumerate(rows) if int(row) in place]
-    local = seen.features.local[[place[int(rows[number])] for number in at]]
-    out[at, 0] = (top_mean(smooth(judge.bank.heat(local))) - judge.bank_z[0]) / judge.bank_z[1]
-    out[:, 1] = (judge.oddness(seen.features.texture[rows]) - judge.oddness_z[0]) / judge.oddness_z[1]
-    if judge.whole is not None:
-        out[:, 2] = judge.whole(_matrix(seen, rows))
-    return out
-
-
 def _best_strength(
-    seen: Seen, labels: NDArray[np.int64], rows: NDArray[np.int64], parts: Sequence[Any]
+    seen: Seen, labels: NDArray[np.int64], rows: NDArray[np.int64], parts: Sequence[Fold]
 ) -> float:
     """Choose how freely the classifier may fit, on pictures as they are."""
-    matrix, truth = _matrix(seen, rows), labels[rows]
+    matrix, truth = seen.matrix(rows), labels[rows]
     areas = []
     for strength in _STRENGTHS:
         out = np.zeros(len(rows), np.float32)
@@ -245,26 +275,34 @@ def _best_strength(
 
 
 def _linear_mix(
-    evidence: Floats, truth: NDArray[np.int64], parts: Sequence[Any]
+    evidence: Floats,
+    again: Floats,
+    parent: NDArray[np.int64],
+    truth: NDArray[np.int64],
+    parts: Sequence[Fold],
 ) -> tuple[Floats, dict[str, Any]]:
+    """Weigh the evidence; good pictures count as JPEG too (``again``, each of the picture ``parent``)."""
     out = np.zeros(len(truth), np.float32)
-    bounded = np.clip(evidence, -30, 30)
+    rows = np.clip(np.vstack([evidence, again]), -30, 30)
+    labels = np.concatenate([truth, np.zeros(len(again), np.int64)])
+    of = np.concatenate([np.arange(len(truth)), parent])
     for part in parts:
-        if len(set(truth[part.train])) == 2:
-            out[part.test] = fit_linear(bounded[part.train], truth[part.train], 0.1)(evidence[part.test])
-    mix = fit_linear(bounded, truth, 0.1)
+        inside = np.isin(of, part.train)
+        if labels[inside].any() and not labels[inside].all():
+            out[part.test] = fit_linear(rows[inside], labels[inside], _MIX_STRENGTH)(evidence[part.test])
+    mix = fit_linear(rows, labels, _MIX_STRENGTH)
     return out, {"mix": tuple(float(each) for each in mix.weight), "mix_bias": mix.bias}
 
 
 def _forest_mix(
     evidence: Floats,
-    textures: Floats,
+    texture: Floats,
     truth: NDArray[np.int64],
-    parts: Sequence[Any],
+    parts: Sequence[Fold],
     seed: int,
     threads: int,
 ) -> tuple[Floats, dict[str, Any]]:
-    matrix = np.hstack([evidence, textures]).astype(np.float32)
+    matrix = np.hstack([evidence, texture]).astype(np.float32)
     out = np.full(len(truth), truth.mean(), np.float32)
     for part in parts:
         if len(set(truth[part.train])) == 2:
@@ -274,31 +312,34 @@ def _forest_mix(
     return np.log((out + 0.01) / (1.01 - out)).astype(np.float32), {"forest": whole}
 
 
-def _calibrated(judge: Judge, scores: Floats, truth: NDArray[np.int64], false_reject_rate: float) -> Judge:
-    """Set the operating point at the wanted share of good parts, and the slope of the quality."""
-    good = np.sort(scores[truth == 0])
-    allowed = int(false_reject_rate * len(good))
-    threshold = float(good[len(good) - 1 - allowed]) + 1e-4 * (float(good.std()) + 1e-6)
-    median = float(np.median(good))
-    slope = math.log(0.999 / 0.001) - math.log(0.95 / 0.05)
-    return replace(judge, threshold=threshold, slope=slope / max(threshold - median, 1e-3))
+def _places_limit(evidence: Floats, truth: NDArray[np.int64]) -> float:
+    """Return the logit that the worst places of 99 % of good pictures do not pass."""
+    return float(np.quantile(evidence[truth == 0, 3], 0.99))
 
 
-def with_heat_limit(judge: Judge, seen: Seen, labels: NDArray[np.int64]) -> Judge:
-    """Set the heat that counts as odd: what 99 % of good pictures stay under, left out of the bank one by one or not.
+def _calibrated(
+    judge: Judge, scores: Floats, again: Floats, truth: NDArray[np.int64], false_reject_rate: float
+) -> tuple[Judge, float | None]:
+    """Set the operating point at the wanted share of good parts, as they are and as JPEG; and the quality's slope.
 
-    Good pictures are in the bank, so their own heat is too low; the limit is raised by half.
+    The slope is that of the probability (Platt); the operating point says at which share of bad parts the quality is
+    the probability of a good one. Without bad parts the median good part has a quality of 0.999.
     """
-    good = seen.features.local[labels[seen.has_local] == 0]
-    peaks = smooth(judge.bank.heat(good)).reshape(len(good), -1).max(axis=1)
-    return replace(judge, heat_at=1.5 * float(np.quantile(peaks, 0.99)) + 1e-6)
+    good = np.sort(scores[truth == 0])
+    both = np.sort(np.concatenate([good, again]))
+    threshold = max(_exceeded_by(each, false_reject_rate) for each in (good, both))
+    threshold += 1e-4 * (float(good.std()) + 1e-6)
+    if judge.whole is None:
+        slope = math.log(_MEDIAN_QUALITY / (1 - _MEDIAN_QUALITY)) - LOGIT_AT_PASS
+        slope /= max(threshold - float(np.median(good)), 1e-3)
+        return replace(judge, threshold=threshold, slope=slope), None
+    curve = fit_platt(scores, truth)
+    slope = max(curve.slope, 1e-3)
+    prior = math.log(truth.mean() / (1 - truth.mean()))
+    usual = -LOGIT_AT_PASS - (slope * threshold + curve.intercept - prior)
+    return replace(judge, threshold=threshold, slope=slope), 1 / (1 + math.exp(-min(max(usual, -60.0), 60.0)))
 
 
-def _another_view(pixels: Pixels, random: np.random.Generator) -> Pixels:
-    """Return the picture turned or mirrored, and relit a little."""
-    turned = np.rot90(pixels, int(random.integers(4)))
-    if random.random() < 0.5:
-        turned = turned[:, ::-1]
-    gamma = float(np.exp(random.uniform(-0.15, 0.15)))
-    table = np.clip(255 * (np.arange(256) / 255) ** gamma, 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(table[turned])
+def _exceeded_by(ordered: Floats, share: float) -> float:
+    """Return the smallest of some ordered values that at most a share of them exceeds."""
+    return float(ordered[len(ordered) - 1 - int(share * len(ordered))])

@@ -1,4 +1,4 @@
-"""Texture near the image: small marks, lines and patches that a network is too coarse for, as a few numbers.
+"""Texture near the image: small marks, lines and changes that a network is too coarse for, as a few numbers.
 
 Each number is how far the most conspicuous place of a picture stands out from the rest of the same picture, so that
 light and material count for little.
@@ -17,11 +17,12 @@ Floats = NDArray[np.float32]
 _SIDE_PX = 288
 _SPOTS_PX = (1.0, 2.0, 4.0, 8.0)
 _EDGES_PX = (1.5, 3.0)
-_PATCHES_PX = (6.0, 12.0)
+_LINE_PX, _LINE_LENGTH_PX, _LINE_GAP_PX = 0.8, 7.0, 81
+_STEP_PX, _STEP_MEAN_PX, _LIGHT_PX = 14, 9, 40.0
 _BORDER_PX, _CORE_PX = 5, 14
 
-TEXTURE = 4 * 5 + 2 * 4 + 2 * 2 + 2 * 3 + 2
-"""How many numbers: spots at four sizes, edges along both axes, their steps, patches, ridges."""
+TEXTURE = 4 * 5 + 2 * 4 + 2 * 8 + 2 * 4
+"""How many numbers: spots at four sizes, edges along both axes, lines along both axes, changes along both axes."""
 
 
 def texture(pixels: Pixels) -> Floats:
@@ -30,44 +31,79 @@ def texture(pixels: Pixels) -> Floats:
     scale = _SIDE_PX / max(picture.shape)
     size = (max(48, round(picture.shape[1] * scale)), max(48, round(picture.shape[0] * scale)))
     light = np.log(cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32) + 4.0)
+    return np.array([*_spots(light), *_edges(light), *_lines(light), *_changes(light)], np.float32)
+
+
+def _spots(light: Floats) -> list[float]:
+    """Dark and bright spots, on what is left when slow changes along the columns (grain, light) are taken away."""
     inner, core = _inside(light, _BORDER_PX), _inside(light, _CORE_PX)
-    out: list[float] = []
-    # Spots, on what is left when slow changes along the columns (grain, light) are taken away.
     marks = light - _blur(light, 0.6, 18.0)
-    level = _blur(marks, _SPOTS_PX[0])
+    out: list[float] = []
     for sigma in _SPOTS_PX:
-        wide = _blur(marks, 2.2 * sigma)
-        spots = (level if sigma == _SPOTS_PX[0] else _blur(marks, sigma)) - wide
+        spots = _blur(marks, sigma) - _blur(marks, 2.2 * sigma)
         spots /= _spread(spots[inner])
         for part in (spots[inner], spots[core]):
-            out += [np.log1p(max(float(part.max()), 0.0)), np.log1p(max(-float(part.min()), 0.0))]
-        out.append(np.log1p(_top(np.abs(spots[inner]), 1 / 500)))
+            out += [_log(part.max()), _log(-part.min())]
+        out.append(_log(_top(np.abs(spots[inner]), 1 / 500)))
+    return out
+
+
+def _edges(light: Floats) -> list[float]:
+    core = _inside(light, _CORE_PX)
+    out: list[float] = []
     for sigma in _EDGES_PX:
         soft = _blur(light, sigma)
         for along in ((1, 0), (0, 1)):
             edges = np.abs(cv2.Sobel(soft, cv2.CV_32F, *along))[core]
             edges /= _spread(edges)
-            out += [np.log1p(float(edges.max())), np.log1p(_top(edges, 1 / 200))]
-    for axis in (0, 1):
-        profile = np.median(light[core], axis=axis)
-        profile = profile - cv2.blur(profile[None], (41, 1), borderType=cv2.BORDER_REFLECT)[0]
-        out += [
-            np.log(np.abs(profile).max() + 1e-3),
-            np.log(np.abs(np.diff(cv2.blur(profile[None], (7, 1))[0])).max() + 1e-4),
-        ]
-    fine = (light - _blur(light, 3.0)) ** 2
-    for sigma in _PATCHES_PX:
-        energy = np.log(_blur(fine, sigma) + 1e-5)[core]
-        energy = energy - np.median(energy)
-        out += [float(np.percentile(energy, 99)), -float(np.percentile(energy, 1)), float(energy.std())]
-    for sigma_x, sigma_y in ((0.8, 3.0), (3.0, 0.8)):
-        broad = (3.0, sigma_y) if sigma_x < sigma_y else (sigma_x, 3.0)
-        ridges = (_blur(light, *broad) - _blur(light, sigma_x, sigma_y))[core]
-        out.append(np.log1p(_top(np.abs(ridges) / _spread(ridges), 1 / 1000)))
-    return np.array(out, np.float32)
+            out += [_log(edges.max()), _log(_top(edges, 1 / 200))]
+    return out
+
+
+def _lines(light: Floats) -> list[float]:
+    """Thin dark and bright lines along the columns and the rows; and those of them that do not go right through."""
+    core = _inside(light, _CORE_PX)
+    out: list[float] = []
+    for picture in (light, np.ascontiguousarray(light.T)):
+        lines = _blur(picture, 3 * _LINE_PX, _LINE_LENGTH_PX) - _blur(picture, _LINE_PX, _LINE_LENGTH_PX)
+        dark = lines[core if picture is light else core[::-1]]
+        dark = dark / _spread(dark)
+        ending = dark - cv2.blur(dark, (1, _LINE_GAP_PX), borderType=cv2.BORDER_REFLECT)
+        ending /= _spread(ending)
+        for found in (dark, -dark, ending, -ending):
+            out += [_log(found.max()), _log(_top(np.maximum(found, 0), 1 / 1000))]
+    return out
+
+
+def _changes(light: Floats) -> list[float]:
+    """Where a picture goes over from one surface to another: the largest step of four measures along each axis.
+
+    The measures are the energy of fine detail across and along the rows, how far fine detail goes on from one row to
+    the next (grain), and the light.
+    """
+    core = _inside(light, _CORE_PX)
+    fine = light - _blur(light, 3.0)
+    across = np.log(cv2.Sobel(light, cv2.CV_32F, 1, 0) ** 2 + 1e-4)[core]
+    along = np.log(cv2.Sobel(light, cv2.CV_32F, 0, 1) ** 2 + 1e-4)[core]
+    wide = (light - _blur(light, _LIGHT_PX))[core]
+    out: list[float] = []
+    for axis in (1, 0):
+        first, second = (fine[1:], fine[:-1]) if axis == 1 else (fine[:, 1:], fine[:, :-1])
+        energy = ((first**2 + second**2) / 2)[core].mean(axis=axis) + 1e-5
+        profiles = [each.mean(axis=axis) for each in (across, along, wide)]
+        profiles.append((first * second)[core].mean(axis=axis) / energy)
+        out += [float(np.log(_step(profile) + 1e-3)) for profile in profiles]
+    return out
+
+
+def _step(profile: Floats) -> float:
+    """The largest difference between means of two stretches of a profile that lie a little apart."""
+    means = np.convolve(profile, np.full(_STEP_MEAN_PX, 1 / _STEP_MEAN_PX), "valid")
+    return float(np.abs(means[_STEP_PX:] - means[:-_STEP_PX]).max()) if len(means) > _STEP_PX else 0.0
 
 
 def _inside(light: Floats, border: int) -> tuple[slice, slice]:
+    """The picture without its border."""
     return slice(border, light.shape[0] - border), slice(border, light.shape[1] - border)
 
 
@@ -85,6 +121,10 @@ def _blur(light: Floats, sigma_x: float, sigma_y: float = 0.0) -> Floats:
     for _ in range(3):
         out = np.asarray(cv2.blur(out, size, borderType=cv2.BORDER_REFLECT), np.float32)
     return np.asarray(out, np.float32)
+
+
+def _log(value: float | np.floating) -> float:
+    return float(np.log1p(max(float(value), 0.0)))
 
 
 def _spread(values: Floats) -> float:

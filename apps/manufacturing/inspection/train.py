@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from apps.manufacturing.inspection.inspector import MODEL_FILE, TEMPLATE_FILE, BoardInspector, inputs_of
 from apps.manufacturing.inspection.options import TrainOptions
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from apps.manufacturing.inspection.board_model import BoardModel
     from apps.manufacturing.inspection.examples import Examples
     from apps.manufacturing.inspection.judge import Judge
-    from apps.manufacturing.inspection.teach import Seen, Taught
+    from apps.manufacturing.inspection.looks import Seen
+    from apps.manufacturing.inspection.teach import Taught
 
 TASK = "manufacturing.inspection"
 
@@ -70,8 +72,9 @@ def _train_parts(options: TrainOptions, folder: Path, progress: Progress) -> Map
     from apps.manufacturing.inspection.figures import part_figures
     from apps.manufacturing.inspection.graph import onnx_or_explain
     from apps.manufacturing.inspection.judge import judge_graph
+    from apps.manufacturing.inspection.looks import look_at, side_of
     from apps.manufacturing.inspection.report import write_report
-    from apps.manufacturing.inspection.teach import look_at, side_of, teach, with_heat_limit
+    from apps.manufacturing.inspection.teach import teach, with_heat_limit, with_kinds
 
     onnx = onnx_or_explain()
     if not options.good:
@@ -84,11 +87,13 @@ def _train_parts(options: TrainOptions, folder: Path, progress: Progress) -> Map
         seen, labels, examples.groups, np.arange(len(labels)), method=options.method, folds=options.folds,
         seed=options.seed, threads=options.threads, false_reject_rate=options.false_reject_rate, progress=progress,
     )  # fmt: skip
-    judge = with_heat_limit(taught.judge, seen, labels)
+    judge = with_kinds(with_heat_limit(taught.judge, seen, labels), seen, examples.kinds)
+    known = np.isfinite(taught.scores)
+    judged, scores = examples.some(known), taught.scores[known]
     model = folder / MODEL_FILE
     onnx.save(judge_graph(judge, size), str(model))
-    figures = part_figures(labels, taught.scores, examples.groups, judge.threshold)
-    card = _part_card(model, options, examples, taught, size, figures, _usual(examples))
+    figures = part_figures(judged.labels, scores, judged.groups, judge.threshold)
+    card = _part_card(model, options, examples, taught, judge, size, figures, _usual(examples))
     write_card(card, card_path(model))
     difference = _prove(judge, seen, examples, model, card, size)
     card = ModelCard(**{**card.__dict__, "golden": _golden(folder, model, judge, seen, examples, size)})
@@ -96,7 +101,9 @@ def _train_parts(options: TrainOptions, folder: Path, progress: Progress) -> Map
     OnnxRunner(model)  # it must pass its own golden vectors
     report = folder / REPORT_FILE
     timed = _milliseconds(model, examples)
-    write_report(report, card, examples, taught, judge, figures, timed, options.false_reject_rate)
+    write_report(
+        report, card, judged, taught.method, scores, judge, figures, timed, options.false_reject_rate
+    )
     return {
         "model": str(model),
         "card": str(card_path(model)),
@@ -117,9 +124,9 @@ def _prove(judge: Judge, seen: Seen, examples: Examples, model: Path, card: Mode
     """Run the file on pictures it was taught on. Raises ModelError where it scores otherwise than the judge."""
     runner = OnnxRunner(model)
     worst = 0.0
-    for row in _some(seen):
+    for row in _some(seen, examples.labels):
         outputs = runner.run(inputs_of(read_picture(examples.rows[row].path), size))
-        wanted = judge(_features(seen, row, _place(seen, row)))
+        wanted = judge(seen.features(np.array([row])))
         worst = max(worst, abs(float(outputs["score"][0]) - float(wanted.score[0])))
     # Places are kept in half precision while a judge is taught; the file computes in single.
     allowed = _TOLERANCE * (1.0 + abs(judge.threshold)) + 0.15
@@ -131,22 +138,13 @@ def _prove(judge: Judge, seen: Seen, examples: Examples, model: Path, card: Mode
     return worst
 
 
-def _place(seen: Seen, row: int) -> int:
-    return int(np.flatnonzero(seen.has_local == row)[0])
-
-
-def _some(seen: Seen) -> list[int]:
+def _some(seen: Seen, labels: NDArray[np.int64]) -> list[int]:
     """A few pictures of both kinds, evenly spread."""
-    return [int(row) for row in seen.has_local[:: max(1, len(seen.has_local) // _PROOFS)]][:_PROOFS]
+    from apps.manufacturing.inspection.looks import AS_IT_IS
 
-
-def _features(seen: Seen, row: int, local: int) -> Any:
-    from apps.manufacturing.inspection.judge import Features
-
-    features = seen.features
-    return Features(
-        features.pooled[row : row + 1], features.texture[row : row + 1], features.local[local : local + 1]
-    )
+    kept = np.flatnonzero((seen.view == AS_IT_IS) & (seen.place >= 0))
+    kept = kept[np.argsort(labels[kept], kind="stable")]
+    return [int(row) for row in kept[:: max(1, len(kept) // _PROOFS)]][:_PROOFS]
 
 
 def _golden(folder: Path, model: Path, judge: Judge, seen: Seen, examples: Examples, size: int) -> Any:
@@ -156,22 +154,26 @@ def _golden(folder: Path, model: Path, judge: Judge, seen: Seen, examples: Examp
 
     extractor = FeatureExtractor(size, 1)
     vectors = []
-    for row in _some(seen)[:3]:
+    for row in _some(seen, examples.labels)[:3]:
         inputs = inputs_of(read_picture(examples.rows[row].path), size)
         pooled, local = extractor(np.asarray(inputs["picture"][0], np.uint8))
         wanted = judge(Features(pooled[None], np.asarray(inputs["texture"], np.float32), local[None]))
         outputs = {"score": wanted.score, "quality": wanted.quality, "heat": wanted.heat}
+        if wanted.kinds is not None:
+            outputs["kinds"] = wanted.kinds
         vectors.append(GoldenVector(inputs, outputs))
     return write_golden(folder / f"{model.stem}.golden.npz", vectors, atol=0.02, rtol=0.01)
 
 
 def _part_card(
-    model: Path, options: TrainOptions, examples: Examples, taught: Taught, size: int,
+    model: Path, options: TrainOptions, examples: Examples, taught: Taught, judge: Judge, size: int,
     figures: Mapping[str, Figure], usual: Mapping[str, Any],
 ) -> ModelCard:  # fmt: skip
     from apps.manufacturing.inspection.texture import TEXTURE
 
     grid = size // 8
+    kinds = () if judge.kinds is None else judge.kinds.names
+    calibration = {} if taught.usual_bad is None else {"quality_holds_at_share_of_bad": taught.usual_bad}
     bad = int(examples.labels.sum())
     command = f"edgeai train {TASK}"
     return ModelCard(
@@ -194,14 +196,20 @@ def _part_card(
             TensorSpec("score", (1,), "float32", "1", "the higher the worse"),
             TensorSpec("quality", (1,), "float32", "1", "0.95 at the operating point"),
             TensorSpec("heat", (1, grid, grid), "float32", "1", "1: as odd as good parts nearly never are"),
+            *(
+                ()
+                if not kinds
+                else (TensorSpec("kinds", (1, len(kinds)), "float32", "1", "shares, as classes"),)
+            ),
         ),
-        classes=("good", "bad"),
+        classes=("good", *(kinds or ("bad",))),
         parameters={
             "kind": "parts",
             "method": taught.method,
             "size": size,
             "threshold": float(taught.judge.threshold),
             "false_reject_rate": options.false_reject_rate,
+            **calibration,
             **usual,
         },
         training_data=(

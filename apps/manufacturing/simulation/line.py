@@ -99,7 +99,7 @@ class LineSource:
 
 
 def write_parts(folder: str, good: int, bad: int, seed: int) -> None:
-    """Write made pictures to teach on: ``folder/good``, ``folder/bad`` and ``folder/masks``."""
+    """Write made pictures to teach on: ``folder/good``, ``folder/bad`` and, by kind of defect, ``folder/masks/...``."""
     from pathlib import Path
 
     random = np.random.default_rng(seed)
@@ -109,6 +109,9 @@ def write_parts(folder: str, good: int, bad: int, seed: int) -> None:
     for number in range(good):
         cv2.imwrite(str(root / "good" / f"good_{number:04}.png"), draw_part(random).pixels)
     for number in range(bad):
-        part = draw_part(random, list(Defect)[number % len(Defect)])
+        kind = list(Defect)[number % len(Defect)]
+        part = draw_part(random, kind)
+        masks = root / "masks" / kind
+        masks.mkdir(exist_ok=True)
         cv2.imwrite(str(root / "bad" / f"bad_{number:04}.png"), part.pixels)
-        cv2.imwrite(str(root / "masks" / f"bad_{number:04}.png"), (part.mask * 255).astype(np.uint8))
+        cv2.imwrite(str(masks / f"bad_{number:04}.png"), (part.mask * 255).astype(np.uint8))

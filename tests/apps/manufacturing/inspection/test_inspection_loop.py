@@ -16,8 +16,10 @@ from apps.manufacturing.app import app
 from apps.manufacturing.config import InspectionConfig, LineConfig, ManufacturingConfig
 from apps.manufacturing.inspection.decide import Code, InspectionOutput
 from apps.manufacturing.inspection.evidence import EvidenceSink
-from apps.manufacturing.inspection.loop import inspection_loop
+from apps.manufacturing.inspection.inspector import open_inspector
+from apps.manufacturing.inspection.loop import SIMULATED_MODEL, inspection_loop
 from apps.manufacturing.simulation.line import Scenario, line_part
+from apps.manufacturing.simulation.parts import draw_part
 from apps.manufacturing.simulation.samples import write_samples
 from edgeai_core.errors import ConfigError, InputError
 from edgeai_core.loop.cycle import Cycle, Fault, FaultKind
@@ -53,6 +55,17 @@ def test_bad_parts_are_rejected_where_their_defect_is_and_good_ones_pass(
             b[0] < x2 and b[2] > x1 and b[1] < y2 and b[3] > y1 for b in (d.box for d in part.defects)
         )
     assert touched >= 0.7 * len(bad)
+
+
+def test_good_parts_pass_as_jpeg_too() -> None:
+    inspector = open_inspector(SIMULATED_MODEL)
+    passed = 0
+    for number in range(12):
+        part = draw_part(np.random.default_rng((5, number)))
+        packed = cv2.imencode(".jpg", part.pixels, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+        pixels = np.asarray(cv2.imdecode(packed, cv2.IMREAD_UNCHANGED), np.uint8)
+        passed += inspector.inspect(pixels).quality > 0.95
+    assert passed >= 11
 
 
 def test_a_run_of_rejects_is_an_alert_that_ends_with_a_good_part(

@@ -32,6 +32,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("parts")
     write_parts(str(root), 16, 8, 5)
     names = [path.name for kind in ("good", "bad") for path in sorted((root / kind).iterdir())]
+    for number, mask in enumerate(sorted((root / "masks").rglob("*.png"), key=lambda each: each.name)):
+        kind = root / "two_kinds" / ("first", "second")[number % 2]
+        kind.mkdir(parents=True, exist_ok=True)
+        mask.rename(kind / mask.name)
     (root / "groups.csv").write_text(GROUPS + "".join(f"{name},{name[:-4]}\n" for name in names))
     return root
 
@@ -39,8 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def taught(folder: Path) -> tuple[Path, dict[str, object]]:
     options = TrainOptions(
-        good=[folder / "good"], bad=[folder / "bad"], groups=folder / "groups.csv", out=folder / "taught",
-        size=64, folds=2, threads=1,
+        good=[folder / "good"], bad=[folder / "bad"], masks=[folder / "two_kinds"], groups=folder / "groups.csv",
+        out=folder / "taught", size=64, folds=2, threads=1,
     )  # fmt: skip
     return folder / "taught", dict(train(options, silent))
 
@@ -79,6 +83,38 @@ def test_a_taught_model_judges_pictures_of_any_size(
     assert found.heat.shape == (8, 8)
     colour = np.repeat(picture[..., None], 3, axis=2)
     assert inspector.inspect(colour).score == pytest.approx(inspector.inspect(picture).score, abs=0.1)
+
+
+def test_sub_folders_of_masks_name_the_kinds_of_defects(
+    taught: tuple[Path, dict[str, object]], folder: Path
+) -> None:
+    inspector = open_inspector(taught[0])
+    assert inspector.card.classes == ("good", "first", "second")
+    rejected = [inspector.inspect(read_picture(path)) for path in sorted((folder / "bad").iterdir())]
+    kinds = {defect.kind for each in rejected for defect in each.defects}
+    assert kinds
+    assert kinds <= {"first", "second"}
+
+
+def test_kinds_come_from_sub_folders_of_bad_pictures_or_from_several_folders(
+    folder: Path, tmp_path: Path
+) -> None:
+    for number, path in enumerate(sorted((folder / "bad").iterdir())):
+        kind = tmp_path / "bad" / ("dent", "scratch")[number % 2]
+        kind.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, kind)
+    below = read_examples([folder / "good"], [tmp_path / "bad"])
+    several = read_examples([folder / "good"], [tmp_path / "bad" / "dent", tmp_path / "bad" / "scratch"])
+    alone = read_examples([folder / "good"], [folder / "bad"])
+    assert set(below.kinds) == set(several.kinds) == {"", "dent", "scratch"}
+    assert set(alone.kinds) == {""}
+
+
+def test_the_report_shows_how_the_probability_came_true(taught: tuple[Path, dict[str, object]]) -> None:
+    assert "stated probability of a good part" in (taught[0] / "report.html").read_text()
+    usual = read_card(taught[0] / "model.card.toml").parameters["quality_holds_at_share_of_bad"]
+    assert isinstance(usual, float)
+    assert 0 < usual < 1
 
 
 def test_evaluate_gives_the_figures_it_promises(taught: tuple[Path, dict[str, object]], folder: Path) -> None:
