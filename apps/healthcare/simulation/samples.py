@@ -13,7 +13,7 @@ from apps.healthcare.ecg.csvfile import write_csv
 from apps.healthcare.simulation.ecg import simulate
 from apps.healthcare.simulation.scenarios import SCENARIOS
 
-SAMPLES = ("vt_into_vf", "asystole", "lead_off", "stable")
+SAMPLES = ("vt_into_vf", "asystole", "lead_off", "stable", "pvc_runs", "atrial_fibrillation")
 RATE_HZ = 250.0
 LEADS = ("II", "V1")
 SEED = 20
