@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from apps.healthcare.ecg.beat_class import CLASSES, UNKNOWN
 from apps.healthcare.ecg.beat_records import NO_BEAT
 from edgeai_core.metrics.evaluation import Figure
-from edgeai_core.metrics.intervals import grouped_bootstrap
+from edgeai_core.metrics.intervals import ratio_bootstrap
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ def class_figures(confusions: Sequence[Confusion], note: str = "") -> dict[str, 
     figures: dict[str, Figure] = {}
     for name in CLASSES:
         key = f"aami_{name.lower()}"
-        figures[f"{key}_sensitivity"] = _figure(confusions, name, _sensitivity, note)
-        figures[f"{key}_ppv"] = _figure(confusions, name, _ppv, note)
-        figures[f"{key}_f1"] = _figure(confusions, name, _f1, note)
+        figures[f"{key}_sensitivity"] = _figure(confusions, name, _SENSITIVITY, note)
+        figures[f"{key}_ppv"] = _figure(confusions, name, _PPV, note)
+        figures[f"{key}_f1"] = _figure(confusions, name, _F1, note)
         if name in ("S", "V"):
             found = [Confusion(each.patient, each.name, _of_beats(each)) for each in confusions]
-            figures[f"{key}_f1_of_found_beats"] = _figure(found, name, _f1, note)
+            figures[f"{key}_f1_of_found_beats"] = _figure(found, name, _F1, note)
     as_ec57 = [
         Confusion(each.patient, each.name, _without(each.table, ("F", "V")), each.missed)
         for each in confusions
     ]
-    figures["aami_v_f1_ec57"] = _figure(as_ec57, "V", _f1, note)
+    figures["aami_v_f1_ec57"] = _figure(as_ec57, "V", _F1, note)
     return figures
 
 
@@ -60,49 +60,34 @@ def class_rows(confusions: Sequence[Confusion]) -> list[dict[str, object]]:
     for each in confusions:
         row: dict[str, object] = {"record": each.name}
         for name in CLASSES:
-            hits, missed, false = _counts([each], name)
+            hits, missed, false = _counts(each, name)
             row |= {f"{name}_beats": hits + missed, f"{name}_right": hits, f"{name}_false": false}
         rows.append(row)
     return rows
 
 
-Measure = Callable[[int, int, int], float]
-
-
-def _figure(confusions: Sequence[Confusion], name: str, measure: Measure, note: str) -> Figure:
-    hits, missed, false = _counts(confusions, name)
-    if not hits + missed:
+def _figure(confusions: Sequence[Confusion], name: str, weights: tuple[int, int, int], note: str) -> Figure:
+    """The ratio of right calls to a weighted sum of right calls, misses and false calls; its interval by record."""
+    counts = [_counts(each, name) for each in confusions]
+    n = sum(hits + missed for hits, missed, _ in counts)
+    if not n:
         return Figure(None, None, None, 0, note=f"the data hold no beat of class {name}")
-    interval = grouped_bootstrap(
-        [[each] for each in confusions],
-        lambda drawn: measure(*_counts([c for g in drawn for c in g], name)),
-        1000,
-    )
-    return Figure.of(measure(hits, missed, false), interval, hits + missed, note=note)
+    tops = [float(weights[0] * hits) for hits, _, _ in counts]
+    bottoms = [float(sum(w * count for w, count in zip(weights, each, strict=True))) for each in counts]
+    if not sum(bottoms):
+        return Figure(None, None, None, 0, note=f"nothing was called {name}")
+    return Figure.of(sum(tops) / sum(bottoms), ratio_bootstrap(tops, bottoms), n, note=note)
 
 
-def _counts(confusions: Sequence[Confusion], name: str) -> tuple[int, int, int]:
+def _counts(confusion: Confusion, name: str) -> tuple[int, int, int]:
     """How many beats of a class were called so, were not, and how many others were."""
-    hits = sum(each.table[name, name] for each in confusions)
-    missed = sum(
-        count for each in confusions for (true, said), count in each.table.items() if true == name != said
-    ) + sum(each.missed[name] for each in confusions)
-    false = sum(
-        count for each in confusions for (true, said), count in each.table.items() if said == name != true
-    )
-    return hits, missed, false
+    table = confusion.table
+    missed = sum(count for (true, said), count in table.items() if true == name != said)
+    false = sum(count for (true, said), count in table.items() if said == name != true)
+    return table[name, name], missed + confusion.missed[name], false
 
 
-def _sensitivity(hits: int, missed: int, _false: int) -> float:
-    return hits / (hits + missed) if hits + missed else float("nan")
-
-
-def _ppv(hits: int, _missed: int, false: int) -> float:
-    return hits / (hits + false) if hits + false else float("nan")
-
-
-def _f1(hits: int, missed: int, false: int) -> float:
-    return 2 * hits / (2 * hits + missed + false) if hits + missed + false else float("nan")
+_SENSITIVITY, _PPV, _F1 = (1, 1, 0), (1, 0, 1), (2, 1, 1)
 
 
 def _of_beats(confusion: Confusion) -> Counter[tuple[str, str]]:

@@ -26,6 +26,9 @@ from edgeai_core.errors import InputError
 from edgeai_core.metrics.evaluation import Figure
 from edgeai_core.runners.card import ModelCard
 
+PACED = "/"
+"""Records with paced beats are left out of figures of classes (ANSI/AAMI EC57)."""
+
 Row = dict[str, object]
 
 
@@ -45,9 +48,9 @@ def beat_evaluation(
 ) -> tuple[dict[str, Figure], list[Row]]:
     """Every figure of classed beats, with a row for each record and each alert for atrial fibrillation.
 
-    Classes are judged on the records that the card does not name as taught on. What fibrillation makes of them is read
-    by a regression fitted on other patients, where there are enough of them; so are the figures of fibrillation, with
-    ``cross_validate``.
+    Classes are judged on the records that the card does not name as taught on and that hold no paced beats. What
+    fibrillation makes of them is read by a regression fitted on other patients, where there are enough of them; so are
+    the figures of fibrillation, with ``cross_validate``.
     """
     traces = [AtrialTrace.of(each.patient, each.name, each.said, each.labels) for each in records]
     shipped = AtrialReading.of(card)
@@ -73,7 +76,7 @@ def _classes(
     names = taught if isinstance(taught, list) else []
     confusions, runs = [], []
     for each, trace, gate in zip(records, traces, gates, strict=True):
-        if each.name in names or not each.labels.beat_s.size:
+        if each.name in names or not each.labels.beat_s.size or PACED in each.labels.beat_symbols:
             continue
         said = in_fibrillation(each.said, certain(trace, gate, each.said.times_s)) if gate else each.said
         true, missed = matched(said.times_s, each.labels)
@@ -84,7 +87,7 @@ def _classes(
             None, None, None, 0, note="no record has classed beats that the network has not seen"
         )
         return dict.fromkeys(("aami_v_f1", "aami_s_f1"), nothing), []
-    note = f"on {len(confusions)} records that the network has not seen"
+    note = f"{len(confusions)} records that the network has not seen, without paced ones"
     return class_figures(confusions, note) | run_figures(runs, note), class_rows(confusions)
 
 
