@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.healthcare.config import HealthcareConfig
-from apps.healthcare.ecg.loop import MODEL, ecg_loop, ecg_source, simulated_heart
+from apps.healthcare.ecg.loop import BEAT_MODEL, MODEL, ecg_loop, ecg_source, simulated_heart
 from apps.healthcare.ecg.options import ContinualOptions, EvaluateOptions, FederatedOptions, TrainOptions
 from apps.healthcare.imaging import options as imaging_options
 from apps.healthcare.imaging.inbox import MAX_STUDY_BYTES
@@ -67,12 +67,14 @@ def router(config: HealthcareConfig) -> object:
     """Return the app's own routes; FastAPI is imported only now."""
     from fastapi import APIRouter
 
+    from apps.healthcare.ecg.routes import strips_router
     from apps.healthcare.imaging.routes import studies_router
     from apps.healthcare.vitals.routes import observations_router
 
     joined = APIRouter()
     joined.include_router(observations_router(config.vitals.patient))
     joined.include_router(studies_router(config.imaging))
+    joined.include_router(strips_router())
     return joined
 
 
@@ -163,6 +165,7 @@ app = App(
     demo={"ecg.repeat": "true", "vitals.repeat": "true"},
     models=(
         MODEL.with_suffix(".card.toml"),
+        BEAT_MODEL.with_suffix(".card.toml"),
         *(path.with_suffix(".card.toml") for path in (GATE, *NETWORKS.values())),
     ),
     bodies={"/studies": MAX_STUDY_BYTES},

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from apps.healthcare.ecg.decide import Limits
+from apps.healthcare.ecg.decide import ATRIAL_AFTER_S, ATRIAL_CLEAR_AFTER_S, ECTOPY_CLEAR_AFTER_S, Limits
 from apps.healthcare.simulation.scenarios import LEAD_AXES, SCENARIOS
 from apps.healthcare.vitals.decide import Limits as VitalsLimits
 from apps.healthcare.vitals.fuse import MaxAges
@@ -66,6 +66,9 @@ class EcgConfig(BaseModel):
     model: Path | None = Field(
         default=None, description="a rhythm network of your own; none: the one that ships"
     )
+    beat_model: Path | None = Field(
+        default=None, description="a network of beat classes of your own; none: the one that ships"
+    )
     limits: Limits = Limits()
     clear_after_s: float = Field(
         default=5.0, ge=0, le=60, description="a rhythm alert clears when gone this long"
@@ -75,6 +78,24 @@ class EcgConfig(BaseModel):
         ge=0,
         le=60,
         description="a rate alert clears when gone this long: rates waver around limits",
+    )
+    ectopy_clear_after_s: float = Field(
+        default=ECTOPY_CLEAR_AFTER_S,
+        ge=0,
+        le=86400,
+        description="an alert for ventricular beats clears when gone this long: else there would be hundreds",
+    )
+    atrial_after_s: float = Field(
+        default=ATRIAL_AFTER_S,
+        ge=0,
+        le=600,
+        description="atrial fibrillation is an alert when believed so long",
+    )
+    atrial_clear_after_s: float = Field(
+        default=ATRIAL_CLEAR_AFTER_S,
+        ge=0,
+        le=3600,
+        description="an alert for atrial fibrillation clears when gone this long",
     )
     signal_lost_after_s: float = Field(
         default=1.0, ge=0, le=10, description="so long no lead may give a signal"

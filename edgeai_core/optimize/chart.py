@@ -44,10 +44,10 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> str:
         f'<text x="{_LEFT}" y="20" font-size="14" fill="#111111">{html.escape(title)}</text>',
     ]
     for place, kind in enumerate(kinds):
-        x = _LEFT + 150 * place
+        left = _LEFT + 150 * place
         colour = _COLOURS[place % len(_COLOURS)]
-        parts.append(f'<rect x="{x}" y="32" width="12" height="12" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 17}" y="42" fill="#111111">{html.escape(kind)}</text>')
+        parts.append(f'<rect x="{left}" y="32" width="12" height="12" fill="{colour}"/>')
+        parts.append(f'<text x="{left + 17}" y="42" fill="#111111">{html.escape(kind)}</text>')
     bottom = _TOP + _ROW * len(shown)
     for power in range(low, high + 1):
         x = at(10.0**power)

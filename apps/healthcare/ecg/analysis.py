@@ -10,8 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.healthcare.ecg.beat_class import BeatClassifier, Labelled
+from apps.healthcare.ecg.beat_features import BeatDescriber
+from apps.healthcare.ecg.beat_reader import BeatReader
 from apps.healthcare.ecg.beat_scorer import BeatScorer
-from apps.healthcare.ecg.beats import MultiLeadDetector
+from apps.healthcare.ecg.beats import Beats, MultiLeadDetector
 from apps.healthcare.ecg.decide import EcgOutput, Limits, Standing, Subject, decide
 from apps.healthcare.ecg.fuse import Evidence, Fusion
 from apps.healthcare.ecg.preprocess import WORKING_RATE_HZ, Clean, Preprocessor
@@ -55,7 +58,8 @@ class Strip:
     """What was cleaned since the last time somebody looked: for the page.
 
     ``samples_mv`` (n, leads) at ``rate_hz``, the first being number ``first_index`` since the analysis began;
-    ``beats_s`` and ``time_s`` count from the same moment.
+    ``beats_s`` and ``time_s`` count from the same moment. ``labelled`` are beats whose class became known: some are
+    of the strip before.
     """
 
     samples_mv: NDArray[np.float32]
@@ -65,6 +69,7 @@ class Strip:
     lead_off: tuple[bool, ...]
     quality: tuple[float, ...]
     beats_s: tuple[float, ...]
+    labelled: tuple[tuple[float, str], ...]
     time_s: float
 
 
@@ -75,9 +80,19 @@ class EcgAnalyzer:
     another rate or a long gap begin the analysis anew; what stood before stands until it can judge again.
     """
 
-    def __init__(self, classifier: Classifier, settings: Settings, scorer: BeatScorer | None = None) -> None:
-        """``scorer`` stands in for the beat scorer that ships, in an evaluation that fits one anew."""
+    def __init__(
+        self,
+        classifier: Classifier,
+        settings: Settings,
+        scorer: BeatScorer | None = None,
+        beat_classifier: BeatClassifier | None = None,
+    ) -> None:
+        """``scorer`` stands in for the beat scorer that ships, in an evaluation that fits one anew.
+
+        Without a ``beat_classifier`` beats get no class, and what follows from classes is never found.
+        """
         self._classifier = classifier
+        self._beat_classifier = beat_classifier
         self._settings = settings
         self._scorer = scorer
         self._track: _Track | None = None
@@ -108,7 +123,7 @@ class EcgAnalyzer:
             else:
                 track = None
         if track is None:
-            track = _Track(chunk, self._classifier, self._settings, self._scorer)
+            track = _Track(chunk, self._classifier, self._settings, self._scorer, self._beat_classifier)
             self._standing = None if self._standing is None else Standing(self._standing.codes)
         self._track = track
         self._next = (chunk.recording, chunk.first_index + len(chunk.samples_mv))
@@ -133,9 +148,10 @@ def decisions(
     lead_names: Sequence[str],
     classifier: Classifier,
     settings: Settings,
+    beat_classifier: BeatClassifier | None = None,
 ) -> Iterator[Decision[EcgOutput]]:
     """Analyse a whole signal (n, leads) and yield the decision of every tick."""
-    analyzer = EcgAnalyzer(classifier, settings)
+    analyzer = EcgAnalyzer(classifier, settings, beat_classifier=beat_classifier)
     size = max(1, round(10.0 * rate_hz))
     for first in range(0, len(samples_mv), size):
         part = np.asarray(samples_mv[first : first + size], dtype=np.float32)
@@ -146,7 +162,12 @@ class _Track:
     """The analysis of one uninterrupted signal: filters, detectors and windows with their state."""
 
     def __init__(
-        self, chunk: EcgChunk, classifier: Classifier, settings: Settings, scorer: BeatScorer | None
+        self,
+        chunk: EcgChunk,
+        classifier: Classifier,
+        settings: Settings,
+        scorer: BeatScorer | None,
+        beat_classifier: BeatClassifier | None,
     ) -> None:
         leads = len(chunk.lead_names)
         self.rate_hz = chunk.rate_hz
@@ -156,6 +177,8 @@ class _Track:
         self._tick_s = settings.tick_s
         self._preprocessor = Preprocessor(chunk.rate_hz, leads, settings.mains_hz)
         self._detector = MultiLeadDetector(chunk.rate_hz, leads, scorer)
+        self._describer = BeatDescriber(leads)
+        self._reader = None if beat_classifier is None else BeatReader(beat_classifier)
         self._trace = RhythmTrace(chunk.rate_hz, leads)
         self._pending: list[NDArray[np.float32]] = []
         self._taken = 0
@@ -165,6 +188,7 @@ class _Track:
         self._recent: deque[Clean] = deque(maxlen=round(AMPLITUDE_WINDOW_S / settings.tick_s))
         self._unseen: deque[Clean] = deque(maxlen=50)
         self._unseen_beats_s: deque[float] = deque(maxlen=50)
+        self._unseen_labels: deque[tuple[float, str]] = deque(maxlen=50)
 
     def takes(self, chunk: EcgChunk) -> bool:
         """Whether the chunk has this signal's rate and leads."""
@@ -197,6 +221,8 @@ class _Track:
         with stages.stage("beats"):
             beats = self._detector.push(samples_mv, clean.quality)
             self._unseen_beats_s.extend(beats.times_s.tolist())
+        with stages.stage("beat classes"):
+            labelled = self._labelled(beats, clean, time_s)
         with stages.stage("rhythm"):
             self._trace.push(samples_mv)
             due = self._ticks % round(rhythm_every_s / self._tick_s) == 0
@@ -209,7 +235,18 @@ class _Track:
             self._busy,
             beats,
             rhythm,
+            labelled,
+            None if self._reader is None else self._reader.atrial,
         )
+
+    def _labelled(self, beats: Beats, clean: Clean, time_s: float) -> Labelled:
+        if self._reader is None:
+            return Labelled.none()
+        if clean.lead_off.all():
+            self._reader.lost()
+        labelled = self._reader.push(self._describer.push(beats, clean, time_s))
+        self._unseen_labels.extend(zip(labelled.times_s.tolist(), labelled.classes, strict=True))
+        return labelled
 
     def _rhythm(self, clean: Clean, time_s: float) -> RhythmBelief | None:
         """Let the network judge the leads that have been connected for a whole window."""
@@ -232,7 +269,9 @@ class _Track:
         first, last = self._unseen[0].first_index, self._unseen[-1]
         beats_s = tuple(self._unseen_beats_s)
         self._unseen.clear()
+        labelled = tuple(self._unseen_labels)
         self._unseen_beats_s.clear()
+        self._unseen_labels.clear()
         skip = first % 2
         return Strip(
             samples[skip::2],
@@ -242,6 +281,7 @@ class _Track:
             tuple(last.lead_off.tolist()),
             tuple(round(each, 3) for each in last.quality.tolist()),
             beats_s,
+            labelled,
             self._taken / self.rate_hz,
         )
 

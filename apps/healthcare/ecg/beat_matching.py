@@ -41,22 +41,30 @@ def match_beats(
     is found there, or as near to them as the tolerance, and matches no beat.
     """
     counted = annotated_s[~_within(annotated_s, excluded, 0.0)]
-    missed, extra, found = [], [], 0
-    detections, beats = detected_s.tolist(), counted.tolist()
+    found, matched = pairs(detected_s, counted, tolerance_s)
+    extra_s = np.delete(detected_s, found)
+    extra_s = extra_s[~_within(extra_s, excluded, tolerance_s)]
+    return BeatMatch(len(found), np.delete(counted, matched), extra_s)
+
+
+def pairs(
+    detected_s: Doubles, annotated_s: Doubles, tolerance_s: float = TOLERANCE_S
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Match times in seconds, both in order, one to one: the places of the detected and of the annotated ones."""
+    found, matched = [], []
+    detections, beats = detected_s.tolist(), annotated_s.tolist()
     i = j = 0
     while i < len(detections) and j < len(beats):
         ahead = detections[i] - beats[j]
         if abs(ahead) <= tolerance_s:
-            found, i, j = found + 1, i + 1, j + 1
+            found.append(i)
+            matched.append(j)
+            i, j = i + 1, j + 1
         elif ahead < 0:
-            extra.append(detections[i])
             i += 1
         else:
-            missed.append(beats[j])
             j += 1
-    extra_s = np.array(extra + detections[i:], dtype=np.float64)
-    extra_s = extra_s[~_within(extra_s, excluded, tolerance_s)]
-    return BeatMatch(found, np.array(missed + beats[j:], dtype=np.float64), extra_s)
+    return np.array(found, dtype=np.intp), np.array(matched, dtype=np.intp)
 
 
 def _within(times_s: Doubles, stretches: Sequence[tuple[float, float]], border_s: float) -> NDArray[np.bool_]:

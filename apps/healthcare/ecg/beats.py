@@ -71,6 +71,12 @@ class Beats:
         return cls(empty, empty, empty, empty, np.empty((0, SHAPE_SAMPLES), np.float32))
 
     @classmethod
+    def at(cls, times_s: Doubles) -> Beats:
+        """Beats of which only the times are known: nothing was measured."""
+        nothing = np.zeros(len(times_s))
+        return cls(times_s, nothing, nothing, nothing, np.zeros((len(times_s), SHAPE_SAMPLES), np.float32))
+
+    @classmethod
     def joined(cls, parts: list[Beats]) -> Beats:
         """The beats of several pushes as one."""
         if not parts:
@@ -130,16 +136,20 @@ class MultiLeadDetector:
     """Beats of the best of several leads: it stays with a lead until another is clearly better for a while.
 
     Every lead is watched all the time, so that a change of lead needs no time to learn. A change comes at most
-    ``SETTLE_S`` after the quality of the lead in use has fallen behind, and tells no beat twice.
+    ``SETTLE_S`` after the quality of the lead in use has fallen behind, and tells no beat twice. Clean is not yet easy
+    to read: people put the lead that shows the beats best first, so an earlier lead that has been as good as the one in
+    use for ``RETURN_S`` is taken again.
     """
 
     SETTLE_S = 1.0
+    RETURN_S = 5.0
     ADVANTAGE = 0.2
 
     def __init__(self, rate_hz: float, leads: int, scorer: BeatScorer | None = None) -> None:
         self._detectors = [QrsDetector(rate_hz, scorer) for _ in range(leads)]
         self._rate_hz = rate_hz
         self._behind_s = 0.0
+        self._as_good_s = 0.0
         self._last_s = -math.inf
         self.lead = 0
         """The lead in use, from 0."""
@@ -147,16 +157,23 @@ class MultiLeadDetector:
     def push(self, samples_mv: NDArray[np.floating], quality: NDArray[np.floating]) -> Beats:
         """Take samples (n, leads) and the leads' quality (leads,), 0 to 1, over them; give beats of the lead in use."""
         found = [detector.push(samples_mv[:, lead]) for lead, detector in enumerate(self._detectors)]
-        best = int(np.argmax(quality))
+        best, earliest = int(np.argmax(quality)), int(np.argmax(quality >= quality[self.lead]))
+        lasted_s = len(samples_mv) / self._rate_hz
         behind = quality[best] >= quality[self.lead] + self.ADVANTAGE
-        self._behind_s = self._behind_s + len(samples_mv) / self._rate_hz if behind else 0.0
+        self._behind_s = self._behind_s + lasted_s if behind else 0.0
+        self._as_good_s = self._as_good_s + lasted_s if earliest < self.lead else 0.0
         if self._behind_s >= self.SETTLE_S:
-            self.lead, self._behind_s = best, 0.0
+            self._use(best)
+        elif self._as_good_s >= self.RETURN_S:
+            self._use(earliest)
         return self._new(found[self.lead])
 
     def flush(self) -> Beats:
         """The stream has ended: give the beats of its last moments."""
         return self._new([detector.flush() for detector in self._detectors][self.lead])
+
+    def _use(self, lead: int) -> None:
+        self.lead, self._behind_s, self._as_good_s = lead, 0.0, 0.0
 
     def _new(self, beats: Beats) -> Beats:
         new = beats[beats.times_s >= self._last_s + REFRACTORY_S] if math.isfinite(self._last_s) else beats

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from apps.healthcare.ecg.windows import Record
 from edgeai_core.metrics.evaluation import DataRef
@@ -62,13 +64,29 @@ def data_refs(records: Sequence[Record]) -> tuple[DataRef, ...]:
     )
 
 
+def data_refs_of(paths: Sequence[Path]) -> tuple[DataRef, ...]:
+    """Say the same of records of which only the paths are known."""
+    folders = Counter(path.parent.name for path in paths)
+    return tuple(
+        DataRef(known.name if known else folder, known.licence if known else _NOT_STATED, {"records": count})
+        for folder, count in folders.items()
+        for known in [_DATABASES.get(folder)]
+    )
+
+
 def training_data(records: Sequence[Record], split: str) -> tuple[TrainingData, ...]:
     """Say the same for a model's card; a folder of which nothing is known has no stated licence."""
+    return training_data_of([record.header.path for record in records], split)
+
+
+def training_data_of(paths: Sequence[Path], split: str) -> tuple[TrainingData, ...]:
+    """Say the same of records by their paths."""
+    folders = Counter(path.parent.name for path in paths)
     return tuple(
         TrainingData(known.name, known.origin, known.licence, known.attribution, split)
         if (known := _DATABASES.get(folder))
-        else TrainingData(folder, f"a folder of {len(own)} WFDB records", _NOT_STATED, "", split)
-        for folder, own in _by_folder(records).items()
+        else TrainingData(folder, f"a folder of {count} WFDB records", _NOT_STATED, "", split)
+        for folder, count in folders.items()
     )
 
 

@@ -6,13 +6,15 @@ no beat for 4 s, extreme bradycardia a rate under 40 a minute over 5 beats, extr
 Flutter and fibrillation are one condition there and here: they look alike, and are treated alike.
 
 Priorities follow the table of IEC 60601-1-8 (what happens if nobody acts, and how soon). The rhythms lead to death
-at once: high. A lost signal harms nobody by itself, but leaves a patient unwatched: death, but later: medium.
+at once: high. A lost signal harms nobody by itself, but leaves a patient unwatched: death, but later: medium. So is
+atrial fibrillation (stroke, with time) and a run of ventricular beats (it may go over into a tachycardia that stays);
+couplets, bigeminy and many ventricular beats are signs of it, no more: low.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
@@ -20,12 +22,15 @@ from typing import TYPE_CHECKING, Literal
 from edgeai_core.decision import Condition, Decision, Priority
 
 if TYPE_CHECKING:
+    from apps.healthcare.ecg.ectopy import Ectopy
     from apps.healthcare.ecg.fuse import Belief
 
 Status = Literal["NORMAL", "CRITICAL", "DISPUTED", "CANNOT_TELL"]
 """DISPUTED: the ECG says so and the pulse contradicts it (``pulse_check.py``)."""
 
 ACTION = "IMMEDIATE_MEDICAL_ATTENTION"
+
+_NO_FACTS: Mapping[str, object] = {}
 
 
 class Code(StrEnum):
@@ -36,6 +41,11 @@ class Code(StrEnum):
     VENTRICULAR_TACHYCARDIA = "VENTRICULAR_TACHYCARDIA"
     EXTREME_BRADYCARDIA = "EXTREME_BRADYCARDIA"
     EXTREME_TACHYCARDIA = "EXTREME_TACHYCARDIA"
+    PVC_RUN = "PVC_RUN"
+    ATRIAL_FIBRILLATION = "ATRIAL_FIBRILLATION"
+    PVC_COUPLET = "PVC_COUPLET"
+    PVC_BIGEMINY = "PVC_BIGEMINY"
+    FREQUENT_PVC = "FREQUENT_PVC"
     SIGNAL_LOST = "SIGNAL_LOST"
 
 
@@ -45,10 +55,42 @@ TITLES = {
     Code.VENTRICULAR_TACHYCARDIA: "Ventricular tachycardia",
     Code.EXTREME_BRADYCARDIA: "Extreme bradycardia",
     Code.EXTREME_TACHYCARDIA: "Extreme tachycardia",
+    Code.PVC_RUN: "Run of ventricular beats",
+    Code.ATRIAL_FIBRILLATION: "Atrial fibrillation",
+    Code.PVC_COUPLET: "Ventricular couplets",
+    Code.PVC_BIGEMINY: "Ventricular bigeminy",
+    Code.FREQUENT_PVC: "Frequent ventricular beats",
     Code.SIGNAL_LOST: "ECG signal lost",
 }
 
+PRIORITIES = {
+    Code.PVC_RUN: Priority.MEDIUM,
+    Code.ATRIAL_FIBRILLATION: Priority.MEDIUM,
+    Code.PVC_COUPLET: Priority.LOW,
+    Code.PVC_BIGEMINY: Priority.LOW,
+    Code.FREQUENT_PVC: Priority.LOW,
+    Code.SIGNAL_LOST: Priority.MEDIUM,
+}
+"""Of all others it is high: they are critical."""
+
+ECTOPY = (Code.PVC_RUN, Code.PVC_COUPLET, Code.PVC_BIGEMINY, Code.FREQUENT_PVC)
+"""What ventricular beats give, the gravest first. Only the gravest that holds is said: each by itself would be many."""
+
+ECTOPY_AFTER_S, ECTOPY_CLEAR_AFTER_S = 3.0, 600.0
+"""Ventricular beats are an alert after so long, for a run that goes on is a tachycardia, which has its own; and over
+when there has been no cause for so long, lest one patient give hundreds.
+"""
+
+ATRIAL_AFTER_S, ATRIAL_CLEAR_AFTER_S = 15.0, 60.0
+"""Atrial fibrillation is an alert when it has been believed for so long, and over when not for so long."""
+
+STRIP = "/v1/healthcare/strips/{alert}"
+"""Where the strip of an alert can be seen, with the alert's id in place of ``{alert}``."""
+
 VENTRICULAR = frozenset({Code.VENTRICULAR_FIBRILLATION, Code.VENTRICULAR_TACHYCARDIA})
+
+MINUTE_S = 60.0
+"""Ventricular beats are counted over so long: where some of it was VT or VF, their number says nothing else."""
 
 VT_BEATS = 5
 """The rate of VT is taken over so many beats (PhysioNet/CinC Challenge 2015)."""
@@ -67,6 +109,10 @@ class Limits:
     al., Circulation 95:1677-1682, 1997). A rate is slow only where the signal is no busier than
     ``bradycardia_busy``: else there are beats that were not seen. A rate alarm ends when the rate is
     ``rate_margin`` (a share) back inside its limit.
+
+    Atrial fibrillation is believed at a probability of ``atrial``, and until it falls under ``atrial_over``.
+    Ventricular beats are frequent from ``pvc_per_minute`` on. A run, couplet or bigeminy is told for ``ectopy_s`` after
+    its last beat, so that those that come again and again are one alert.
     """
 
     ventricular: float = 0.5
@@ -82,6 +128,10 @@ class Limits:
     tachycardia_bpm: float = 140.0
     tachycardia_beats: int = 17
     rate_margin: float = 0.1
+    atrial: float = 0.9
+    atrial_over: float = 0.3
+    pvc_per_minute: int = 10
+    ectopy_s: float = 60.0
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(limit) for limit in vars(self).values()):
@@ -98,6 +148,10 @@ class Limits:
             raise ValueError("bradycardia_bpm must be above 0 and under tachycardia_bpm")
         if self.asystole_s < 1 or self.activity_mv <= 0 or self.vt_bpm <= 0:
             raise ValueError("asystole_s must be at least 1, activity_mv and vt_bpm positive")
+        if not 0 < self.atrial_over <= self.atrial < 1:
+            raise ValueError("it must be 0 < atrial_over <= atrial < 1")
+        if self.pvc_per_minute < 1 or self.ectopy_s <= 0:
+            raise ValueError("pvc_per_minute must be at least 1, ectopy_s positive")
 
 
 @dataclass(frozen=True)
@@ -168,15 +222,16 @@ def decide(
         holding = {code: None for code in before.codes if code is not Code.SIGNAL_LOST}
     if lost:
         holding[Code.SIGNAL_LOST] = None
-    medical = [code for code in Code if code in holding and code is not Code.SIGNAL_LOST]
+    critical = next((code for code in Code if code in holding and code not in PRIORITIES), None)
     first = next((code for code in Code if code in holding), None)
+    rhythm = next((code for code in Code if code in holding and code is not Code.SIGNAL_LOST), None)
     output = EcgOutput(
         patient=subject.patient,
-        status="CRITICAL" if medical else "CANNOT_TELL" if found is None else "NORMAL",
+        status="CRITICAL" if critical else "CANNOT_TELL" if found is None else "NORMAL",
         condition=first or "",
         confidence=None if first is None else holding[first],
-        action=ACTION if medical else "",
-        rhythm="cannot tell" if found is None else _RHYTHMS[medical[0]] if medical else "no alarm",
+        action=ACTION if critical else "",
+        rhythm="cannot tell" if found is None else _RHYTHMS[rhythm] if rhythm else "no alarm",
         heart_rate_bpm=None if lost or _BEATLESS & holding.keys() else belief.heart_rate_bpm,
         signal_quality=belief.quality,
         leads_off=tuple(
@@ -187,15 +242,24 @@ def decide(
     )
     if standing is None and found is None and not lost:
         return Decision(output, conditions=None)
-    conditions = tuple(condition(code, output, holding[code]) for code in Code if code in holding)
+    told = _told(belief.ectopy)
+    conditions = tuple(
+        condition(code, output, holding[code], told if code in ECTOPY else {})
+        for code in Code
+        if code in holding
+    )
     return Decision(output, conditions)
 
 
-def condition(code: Code, output: EcgOutput, confidence: float | None) -> Condition:
-    """Return the condition with what a person needs to check it."""
+def condition(
+    code: Code, output: EcgOutput, confidence: float | None, facts: Mapping[str, object] = _NO_FACTS
+) -> Condition:
+    """Return the condition with what a person needs to check it, ``facts`` among it."""
     evidence: dict[str, object] = {"time_s": round(output.time_s, 3), "signal_quality": output.signal_quality}
     if code is not Code.SIGNAL_LOST:
-        evidence |= {"status": "CRITICAL", "condition": TITLES[code], "action": ACTION}
+        evidence |= {"condition": TITLES[code], "picture": STRIP, **facts}
+    if code not in PRIORITIES:
+        evidence |= {"status": "CRITICAL", "action": ACTION}
     if confidence is not None:
         evidence["confidence"] = round(confidence, 4)
     if output.heart_rate_bpm is not None:
@@ -204,8 +268,7 @@ def condition(code: Code, output: EcgOutput, confidence: float | None) -> Condit
         evidence["leads_off"] = list(output.leads_off)
     if output.simulated:
         evidence["simulated"] = True
-    priority = Priority.MEDIUM if code is Code.SIGNAL_LOST else Priority.HIGH
-    return Condition(code, output.patient, priority, TITLES[code], evidence)
+    return Condition(code, output.patient, PRIORITIES.get(code, Priority.HIGH), TITLES[code], evidence)
 
 
 def rate_bpm(rr_s: Sequence[float], beats: int) -> float | None:
@@ -213,6 +276,14 @@ def rate_bpm(rr_s: Sequence[float], beats: int) -> float | None:
     if beats < 2 or len(rr_s) < beats - 1:
         return None
     return 60.0 * (beats - 1) / sum(rr_s[1 - beats :])
+
+
+def _told(ectopy: Ectopy) -> dict[str, object]:
+    """Return what a person is told of ventricular beats."""
+    told: dict[str, object] = {"ventricular_beats_last_minute": ectopy.per_minute}
+    if ectopy.run_beats:
+        told |= {"run_beats": ectopy.run_beats, "run_bpm": round(ectopy.run_bpm)}
+    return told
 
 
 _BEATLESS = frozenset({Code.VENTRICULAR_FIBRILLATION, Code.ASYSTOLE})
@@ -223,6 +294,11 @@ _RHYTHMS = {
     Code.VENTRICULAR_TACHYCARDIA: "VT",
     Code.EXTREME_BRADYCARDIA: "bradycardia",
     Code.EXTREME_TACHYCARDIA: "tachycardia",
+    Code.PVC_RUN: "ventricular run",
+    Code.ATRIAL_FIBRILLATION: "atrial fibrillation",
+    Code.PVC_COUPLET: "ventricular couplets",
+    Code.PVC_BIGEMINY: "ventricular bigeminy",
+    Code.FREQUENT_PVC: "frequent ventricular beats",
 }
 
 
@@ -241,10 +317,29 @@ def _found(belief: Belief, before: Standing, limits: Limits) -> dict[Code, float
     rr_s = _counted_s(belief, before.rhythm_until_s)
     score = 0.0 if belief.beat_score is None else belief.beat_score
     if _too_slow(rr_s, before.codes, limits):
-        return None if belief.busy > limits.bradycardia_busy else {Code.EXTREME_BRADYCARDIA: score}
+        if belief.busy > limits.bradycardia_busy:
+            return None
+        return {Code.EXTREME_BRADYCARDIA: score} | _lesser(belief, before, limits)
     if _too_fast(rr_s, before.codes, limits):
-        return {Code.EXTREME_TACHYCARDIA: score}
-    return {}
+        return {Code.EXTREME_TACHYCARDIA: score} | _lesser(belief, before, limits)
+    return _lesser(belief, before, limits)
+
+
+def _lesser(belief: Belief, before: Standing, limits: Limits) -> dict[Code, float]:
+    """Return atrial fibrillation where it holds, and the gravest that ventricular beats give."""
+    found: dict[Code, float] = {}
+    limit = limits.atrial_over if Code.ATRIAL_FIBRILLATION in before.codes else limits.atrial
+    if belief.atrial is not None and belief.atrial >= limit:
+        found[Code.ATRIAL_FIBRILLATION] = belief.atrial
+    ectopy = belief.ectopy
+    latest_s = dict(zip(ECTOPY, (ectopy.run_s, ectopy.couplet_s, ectopy.bigeminy_s), strict=False))
+    after_s = max(belief.time_s - limits.ectopy_s, before.rhythm_until_s)
+    for code, last_s in latest_s.items():
+        if last_s is not None and last_s > after_s:
+            return {**found, code: ectopy.certainty}
+    if ectopy.per_minute >= limits.pvc_per_minute and before.rhythm_until_s < belief.time_s - MINUTE_S:
+        found[Code.FREQUENT_PVC] = ectopy.certainty
+    return found
 
 
 def _ventricular(belief: Belief, standing: Set[Code], limits: Limits) -> Code | None:

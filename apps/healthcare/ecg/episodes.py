@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.healthcare.ecg.annotations import ASYSTOLE, NOISE, VF, VFL, VT, Interval, Labels
-from apps.healthcare.ecg.decide import VENTRICULAR, Code, EcgOutput, Limits
+from apps.healthcare.ecg.decide import PRIORITIES, VENTRICULAR, Code, EcgOutput, Limits
 from edgeai_core.decision import Decision
 
 CLEAR_AFTER_S = 5.0
@@ -60,7 +60,7 @@ class Episode:
 
 
 def alerts_of(decisions: Iterable[Decision[EcgOutput]]) -> list[Alert]:
-    """Join the patient's conditions of a record's decisions, in order, to alerts; None changes nothing."""
+    """Join the critical conditions of a record's decisions, in order, to alerts; None changes nothing."""
     open_alerts: dict[Code, Alert] = {}
     done: list[Alert] = []
     for decision in decisions:
@@ -69,7 +69,7 @@ def alerts_of(decisions: Iterable[Decision[EcgOutput]]) -> list[Alert]:
         now_s = decision.output.time_s
         for condition in decision.conditions:
             code = Code(condition.code)
-            if code is Code.SIGNAL_LOST:
+            if code in PRIORITIES:
                 continue
             before = open_alerts.get(code)
             if before is not None and now_s - before.end_s > CLEAR_AFTER_S:

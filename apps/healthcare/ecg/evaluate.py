@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,12 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.healthcare.ecg.analysis import EcgAnalyzer, Settings
-from apps.healthcare.ecg.annotations import Header, Labels, read_signal
+from apps.healthcare.ecg.annotations import Header, Labels, find_records, read_signal
+from apps.healthcare.ecg.beat_class import BeatClassifier, Labelled
+from apps.healthcare.ecg.beat_evaluation import SaidBeats, beat_evaluation
+from apps.healthcare.ecg.beat_features import Described
 from apps.healthcare.ecg.beat_figures import BeatCounts, beat_figures
 from apps.healthcare.ecg.beat_matching import match_beats
+from apps.healthcare.ecg.beat_records import described_records
 from apps.healthcare.ecg.beat_scorer import SHIPPED, BeatScorer
 from apps.healthcare.ecg.beats import QrsDetector
-from apps.healthcare.ecg.datasets import data_refs
+from apps.healthcare.ecg.datasets import data_refs, data_refs_of
 from apps.healthcare.ecg.decide import EcgOutput, Limits
 from apps.healthcare.ecg.episode_figures import Outcome, episode_figures, episode_rows
 from apps.healthcare.ecg.episodes import alerts_of
@@ -37,6 +41,7 @@ from edgeai_core.metrics.evaluation import Evaluation, Figure, ModelRef
 from edgeai_core.runners.onnx import OnnxRunner
 
 MODEL = Path(__file__).parent / "models" / "rhythm.onnx"
+BEAT_MODEL = Path(__file__).parent / "models" / "beat_class.onnx"
 
 TASK = "healthcare.ecg"
 
@@ -57,6 +62,8 @@ class Part:
 
 def evaluate(options: EvaluateOptions, progress: Progress) -> Evaluation:
     """Judge windows, episodes, alerts and beats. What the data cannot tell is a figure without a value, with a note."""
+    if options.part == "classes":
+        return _evaluate_classes(options, progress)
     records = load_records(options.data, progress)
     data = data_refs(records)
     with _parts(records, options, progress) as (parts, model, extra):
@@ -67,6 +74,25 @@ def evaluate(options: EvaluateOptions, progress: Progress) -> Evaluation:
                 note = f"the model was taught on {' and '.join(seen)}: flattering; see --cross-validate"
                 figures = {name: replace(f, note=f.note or note) for name, f in figures.items()}
     return Evaluation(TASK, model, data, {**figures, **extra}, rows)
+
+
+def _evaluate_classes(options: EvaluateOptions, progress: Progress) -> Evaluation:
+    """Judge beat classes and atrial fibrillation alone: neither rhythm network nor alerts."""
+    paths = find_records(options.data)
+    classifier = BeatClassifier(OnnxRunner(BEAT_MODEL))
+    said = [
+        SaidBeats(each.patient, each.name, classifier.classify(each.beats), each.labels, _end_s(each.labels))
+        for each in described_records(paths, progress, work=options.work)
+    ]
+    card = classifier.runner.card
+    figures, rows = beat_evaluation(said, card, options.folds, cross_validate=options.cross_validate)
+    return Evaluation(
+        TASK, ModelRef(card.name, card.version, card.digest), data_refs_of(paths), figures, tuple(rows)
+    )
+
+
+def _end_s(labels: Labels) -> float:
+    return max(float(labels.beat_s[-1]), max((each.end_s for each in labels.rhythms), default=0.0))
 
 
 @contextmanager
@@ -114,12 +140,38 @@ def _figures(
         for part in parts
         for record in part.records
     ]
-    outcomes = _in_parallel(_analyse, jobs, options.threads, progress)
-    figures |= episode_figures([outcome for outcome, _ in outcomes])
-    counts = [beats for _, beats in outcomes if beats is not None]
+    analysed = _in_parallel(jobs, options.threads, progress)
+    outcomes = [each.outcome for each in analysed]
+    figures |= episode_figures(outcomes)
+    counts = [each.counts for each in analysed if each.counts is not None]
     figures |= beat_figures(counts)
-    rows = [*window_rows(scores), *episode_rows([outcome for outcome, _ in outcomes]), *_beat_rows(counts)]
-    return figures, tuple(rows)
+    rows = [*window_rows(scores), *episode_rows(outcomes), *_beat_rows(counts)]
+    said = [each.said for each in analysed]
+    card = OnnxRunner(BEAT_MODEL).card
+    more, more_rows = beat_evaluation(said, card, options.folds, cross_validate=options.cross_validate)
+    return figures | more, (*rows, *more_rows)
+
+
+@dataclass(frozen=True)
+class _Analysed:
+    """What one record gave: alerts, beats found where they are annotated, and their classes."""
+
+    outcome: Outcome
+    counts: BeatCounts | None
+    said: SaidBeats
+
+
+class _Logged(BeatClassifier):
+    """Keeps what it says."""
+
+    def __init__(self, runner: OnnxRunner) -> None:
+        super().__init__(runner)
+        self.said: list[Labelled] = []
+
+    def classify(self, beats: Described) -> Labelled:
+        """Class beats, and keep them."""
+        self.said.append(super().classify(beats))
+        return self.said[-1]
 
 
 @dataclass(frozen=True)
@@ -134,32 +186,29 @@ class _Job:
     tick_s: float
 
 
-def _in_parallel(
-    work: Callable[[_Job], tuple[Outcome, BeatCounts | None]],
-    jobs: Sequence[_Job],
-    workers: int,
-    progress: Progress,
-) -> list[tuple[Outcome, BeatCounts | None]]:
+def _in_parallel(jobs: Sequence[_Job], workers: int, progress: Progress) -> list[_Analysed]:
     label = "analysing records"
     results = []
     if workers == 1 or len(jobs) == 1:
         for i, job in enumerate(jobs):
             progress(label, i, len(jobs))
-            results.append(work(job))
+            results.append(_analyse(job))
     else:
         with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-            for i, result in enumerate(pool.map(work, jobs)):
+            for i, result in enumerate(pool.map(_analyse, jobs)):
                 progress(label, i, len(jobs))
                 results.append(result)
     progress(label, len(jobs), len(jobs))
     return results
 
 
-def _analyse(job: _Job) -> tuple[Outcome, BeatCounts | None]:
+def _analyse(job: _Job) -> _Analysed:
     """Run what ships over one record, block by block, and the beat detector over its first lead."""
     classifier = RhythmClassifier(OnnxRunner(job.model))
     scorer = BeatScorer.load(job.scorer)
-    analyzer = EcgAnalyzer(classifier, Settings(job.patient, limits=Limits(), tick_s=job.tick_s), scorer)
+    classes = _Logged(OnnxRunner(BEAT_MODEL))
+    settings = Settings(job.patient, limits=Limits(), tick_s=job.tick_s)
+    analyzer = EcgAnalyzer(classifier, settings, scorer, classes)
     header = job.header
     names = tuple(f"{i} {header.leads[column]}" for i, column in enumerate(header.ecg_leads[:LEADS]))
     detector = QrsDetector(header.rate_hz, scorer)
@@ -180,14 +229,16 @@ def _analyse(job: _Job) -> tuple[Outcome, BeatCounts | None]:
     outcome = Outcome(
         job.patient, header.name, header.path.parent.name, header.duration_s, job.labels, tuple(alerts)
     )
+    said = SaidBeats(job.patient, header.name, Labelled.joined(classes.said), job.labels, header.duration_s)
     if not job.labels.beat_s.size:
-        return outcome, None
+        return _Analysed(outcome, None, said)
     beats.append(detector.flush().times_s)
     flutter = [(each.start_s, each.end_s) for each in job.labels.flutter]
     match = match_beats(np.concatenate(beats), job.labels.beat_s, flutter)
-    return outcome, BeatCounts(
+    counts = BeatCounts(
         job.patient, header.name, match.found, len(match.missed_s), len(match.extra_s), seconds
     )
+    return _Analysed(outcome, counts, said)
 
 
 def _blocks(header: Header) -> Iterator[tuple[int, NDArray[np.float32]]]:

@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from apps.healthcare.ecg.annotations import VF, VT
+from apps.healthcare.ecg.beat_class import Labelled
 from apps.healthcare.ecg.beats import MAX_LATENCY_S, Beats, BeatTracker
+from apps.healthcare.ecg.ectopy import Ectopy, EctopyTracker
 from apps.healthcare.ecg.rhythm import RhythmBelief
 
 REMEMBERED_BEATS = 33
@@ -26,7 +28,9 @@ class Evidence:
     """What one stretch of signal says.
 
     ``time_s`` is its end, since the analysis began. ``beats`` are those newly found, wherever their time lies.
-    ``rhythm`` is what the network's two windows show, where it ran.
+    ``labelled`` are the beats whose class is known now: each a beat later, or more. ``atrial`` is the probability of
+    atrial fibrillation, None before enough beats. ``rhythm`` is what the network's
+    two windows show, where it ran.
     ``amplitude_mv`` is the largest peak-to-peak of a connected lead in the last two seconds; None where no lead
     is connected. ``busy`` is the share of the last four seconds in which a lead was far from its middle: small
     where narrow complexes stand apart, large where one wave follows another.
@@ -39,6 +43,8 @@ class Evidence:
     busy: float = 0.0
     beats: Beats = field(default_factory=Beats.none)
     rhythm: RhythmBelief | None = None
+    labelled: Labelled = field(default_factory=Labelled.none)
+    atrial: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class Belief:
     two in it; both None where the network has not seen enough: at the start, and without a connected lead.
     ``readable`` is False where the network cannot tell for noise. ``rr_s`` are the last intervals between
     beats, in a row up to the one at ``last_beat_s``, ``beat_score`` how sure those beats are. ``pause_s`` is how
-    long there has certainly been no beat: a beat may be known only ``MAX_LATENCY_S`` after its R peak.
+    long there has certainly been no beat: a beat may be known only ``MAX_LATENCY_S`` after its R peak. ``ectopy`` is
+    what is known of ventricular beats, ``atrial`` the probability of atrial fibrillation, None before enough beats.
     """
 
     time_s: float
@@ -65,6 +72,8 @@ class Belief:
     beat_score: float | None
     pause_s: float
     heart_rate_bpm: float | None
+    ectopy: Ectopy = field(default_factory=Ectopy)
+    atrial: float | None = None
 
 
 class Fusion:
@@ -77,6 +86,7 @@ class Fusion:
         self._recent: deque[RhythmBelief] = deque(maxlen=n)
         self._beats = BeatTracker(REMEMBERED_BEATS)
         self._scores: deque[float] = deque(maxlen=REMEMBERED_BEATS)
+        self._ectopy = EctopyTracker()
 
     def update(self, evidence: Evidence) -> Belief:
         """Take what one stretch says and return what is believed now."""
@@ -85,7 +95,9 @@ class Fusion:
             self._scores.extend(evidence.beats.scores.tolist())
             if evidence.rhythm is not None:
                 self._recent.append(evidence.rhythm)
+            self._ectopy.push(evidence.labelled)
         else:
+            self._ectopy.lost()
             self._beats.lost(evidence.time_s)
             self._scores.clear()
             self._recent.clear()
@@ -106,6 +118,8 @@ class Fusion:
             beat_score=sum(self._scores) / len(self._scores) if self._scores else None,
             pause_s=pause_s,
             heart_rate_bpm=self._beats.heart_rate_bpm() if pause_s < LONGEST_RR_S else None,
+            ectopy=self._ectopy.at(evidence.time_s),
+            atrial=evidence.atrial,
         )
 
     def _intervals_s(self) -> tuple[float, ...]:

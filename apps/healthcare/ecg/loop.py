@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.healthcare.config import EcgConfig, SimulationConfig
-from apps.healthcare.ecg.decide import Code, EcgOutput, Limits, condition
+from apps.healthcare.ecg.decide import ECTOPY, ECTOPY_AFTER_S, Code, EcgOutput, Limits, condition
 from apps.healthcare.ecg.pulse_check import PulseEvidence, check
 from apps.healthcare.simulation.scenarios import SCENARIOS
 from edgeai_core.decision import Decision, Rule
@@ -29,6 +29,7 @@ MAX_AGE_S = 1.0
 """Without a new sample for so long the signal is lost."""
 
 MODEL = Path(__file__).parent / "models" / "rhythm.onnx"
+BEAT_MODEL = Path(__file__).parent / "models" / "beat_class.onnx"
 
 ECG: Input[EcgChunk] = Input("ecg", history="new", depth=40, max_age_s=MAX_AGE_S)
 PULSE_MAX_AGE_S = 1.5
@@ -37,8 +38,6 @@ PULSE: Input[VitalsOutput] = Input("healthcare.vitals", max_age_s=PULSE_MAX_AGE_
 
 def ecg_loop(config: EcgConfig) -> LoopSpec[EcgOutput]:
     """Return the specification of the loop; nothing is opened or loaded before ``build``."""
-    rhythm = Rule(clear_after_s=config.clear_after_s)
-    rate = Rule(clear_after_s=config.rate_clear_after_s)
     return LoopSpec(
         name="ecg",
         trigger=Every(RATE_HZ),
@@ -46,28 +45,42 @@ def ecg_loop(config: EcgConfig) -> LoopSpec[EcgOutput]:
         build=lambda: _build(config),
         deadline_s=DEADLINE_S,
         safe=Decision(EcgOutput(config.patient, "CANNOT_TELL"), conditions=None),
-        rules={
-            **dict.fromkeys(Code, rhythm),
-            Code.EXTREME_BRADYCARDIA: rate,
-            Code.EXTREME_TACHYCARDIA: rate,
-            Code.SIGNAL_LOST: Rule(raise_after_s=config.signal_lost_after_s, clear_after_s=1.0),
-        },
+        rules=_rules(config),
         degradations=(Degradation("the network looks once a second"),),
     )
+
+
+def _rules(config: EcgConfig) -> Mapping[str, Rule]:
+    rate = Rule(clear_after_s=config.rate_clear_after_s)
+    return {
+        **dict.fromkeys(Code, Rule(clear_after_s=config.clear_after_s)),
+        Code.EXTREME_BRADYCARDIA: rate,
+        Code.EXTREME_TACHYCARDIA: rate,
+        **dict.fromkeys(ECTOPY, Rule(ECTOPY_AFTER_S, config.ectopy_clear_after_s)),
+        Code.ATRIAL_FIBRILLATION: Rule(
+            raise_after_s=config.atrial_after_s, clear_after_s=config.atrial_clear_after_s
+        ),
+        Code.SIGNAL_LOST: Rule(raise_after_s=config.signal_lost_after_s, clear_after_s=1.0),
+    }
 
 
 def _build(config: EcgConfig) -> Parts[EcgOutput]:
     """Open the source and the model. Imports here, so that a specification costs no numpy."""
     from apps.healthcare.ecg.analysis import EcgAnalyzer, Settings
+    from apps.healthcare.ecg.beat_class import BeatClassifier
     from apps.healthcare.ecg.rhythm import RhythmClassifier
+    from apps.healthcare.ecg.strip_keeper import StripKeeper, strips_folder
     from edgeai_core.runners.onnx import OnnxRunner
+    from edgeai_core.state import find_state
 
     classifier = RhythmClassifier(OnnxRunner(config.model or _model_in_use()))
     settings = Settings(config.patient, config.mains_hz, config.limits)
-    analyzer = EcgAnalyzer(classifier, settings)
-    _warm_up(EcgAnalyzer(classifier, settings))
+    beat_classifier = BeatClassifier(OnnxRunner(config.beat_model or BEAT_MODEL))
+    analyzer = EcgAnalyzer(classifier, settings, beat_classifier=beat_classifier)
+    _warm_up(EcgAnalyzer(classifier, settings, beat_classifier=beat_classifier))
     step = EcgStep(analyzer, config.limits, replayed=config.recording is not None)
-    return Parts((ecg_source(config),), step, step.fall_back)
+    keeper = StripKeeper(strips_folder(find_state()), _rules(config))
+    return Parts((ecg_source(config),), step, step.fall_back, (keeper,))
 
 
 def _model_in_use() -> Path:
@@ -174,6 +187,7 @@ def _live(strip: Strip, decision: Decision[EcgOutput]) -> Mapping[str, object]:
         "lead_off": list(strip.lead_off),
         "quality": list(strip.quality),
         "beats_s": [round(beat_s, 3) for beat_s in strip.beats_s],
+        "beat_classes": [[round(beat_s, 3), kind] for beat_s, kind in strip.labelled],
         "heart_rate_bpm": None if output.heart_rate_bpm is None else round(output.heart_rate_bpm, 1),
         "rhythm": output.rhythm,
         "status": output.status,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class TrainOptions(BaseModel):
-    """What to train on, and where to put the models."""
+    """What to train, on what, and where to put the models."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -16,6 +17,13 @@ class TrainOptions(BaseModel):
     output: Path | None = Field(None, description="folder for the models; none: the state folder, by version")
     version: str = Field(
         "1.0.0", pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$", description="version of the models"
+    )
+    part: Literal["all", "rhythm", "classes"] = Field(
+        "all", description="rhythm network and beat detector, network of beat classes, or all"
+    )
+    class_records: Literal["all", "ds1"] = Field(
+        "all",
+        description="records that the classes of beats are learnt from; ds1: de Chazal's first half of MIT-BIH",
     )
     folds: int = Field(5, ge=2, le=20, description="parts of the cross-validation that sets the thresholds")
     epochs: int = Field(10, ge=1, le=200, description="of each training")
@@ -32,6 +40,9 @@ class EvaluateOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: list[Path] = Field(min_length=1, description="folder of WFDB records; may be given several times")
+    part: Literal["all", "classes"] = Field(
+        "all", description="classes: only beat classes and atrial fibrillation, in a tenth of the time"
+    )
     cross_validate: bool = Field(
         False, description="train anew, patient-wise, instead of judging the model that ships"
     )

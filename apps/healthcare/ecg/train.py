@@ -8,9 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from apps.healthcare.ecg.datasets import data_refs, training_data
+from apps.healthcare.ecg.datasets import data_refs, training_data, training_data_of
 from apps.healthcare.ecg.options import TrainOptions
 from edgeai_core.app import Progress
+from edgeai_core.errors import InputError
 from edgeai_core.state import find_state
 
 if TYPE_CHECKING:
@@ -39,6 +40,55 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     Thresholds and calibration come from networks that had not seen the patients; they, and the figures in the
     card, are those of the same training without them. Raises InputError where the data are too few.
     """
+    output = options.output or find_state().create().models / TASK / options.version
+    output.mkdir(parents=True, exist_ok=True)
+    written: dict[str, object] = {}
+    if options.part != "classes":
+        written |= _train_rhythm(options, output, progress)
+    if options.part != "rhythm":
+        try:
+            written |= _train_classes(options, output, progress)
+        except InputError as error:
+            if options.part == "classes":
+                raise
+            written["beat_classes"] = f"not trained: {error}"  # many folders have no beat of some class
+    return written
+
+
+def _train_classes(options: TrainOptions, output: Path, progress: Progress) -> dict[str, object]:
+    from apps.healthcare.ecg.annotations import find_records
+    from apps.healthcare.ecg.beat_class_fit import Plan, fit_beat_classes
+    from apps.healthcare.ecg.beat_records import DS1, described_records
+
+    paths = find_records(options.data)
+    first_half = {str(number) for number in DS1}
+    wanted = [path.name for path in paths if options.class_records == "all" or path.name in first_half]
+    if options.work is not None:
+        options.work.mkdir(parents=True, exist_ok=True)
+    records = described_records(paths, progress, vary=wanted, seed=options.seed, work=options.work)
+    learnt_from = [record for record in records if record.name in wanted]
+    data = " ".join(f"--data {path.name}" for path in options.data)
+    plan = Plan(
+        options.folds,
+        options.epochs,
+        options.seed,
+        options.threads,
+        options.version,
+        f"edgeai train {TASK} {data} --part classes --class-records {options.class_records}",
+    )
+    split = (
+        "records of the first half (DS1) by de Chazal et al. 2004; atrial fibrillation on all"
+        if options.class_records == "ds1"
+        else "all records with reference beats"
+    )
+    figures = fit_beat_classes(records, learnt_from, output, plan, training_data_of(paths, split), progress)
+    return {
+        "beat_classes": str(output / "beat_class.onnx"),
+        "beat_class_figures": {name: figure.to_json() for name, figure in figures.items()},
+    }
+
+
+def _train_rhythm(options: TrainOptions, output: Path, progress: Progress) -> dict[str, object]:
     from apps.healthcare.ecg.beat_training import save_beat_scorer
     from apps.healthcare.ecg.crossfit import cross_fit, export, fit_scorer, rhythm_card, train_network
     from apps.healthcare.ecg.rhythm import RhythmClassifier
@@ -51,8 +101,6 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     records = [
         record for record in load_records(options.data, progress) if record.labels.rhythms_from != "none"
     ]
-    output = options.output or find_state().create().models / TASK / options.version
-    output.mkdir(parents=True, exist_ok=True)
     with nullcontext(options.work) if options.work else TemporaryDirectory(prefix="edgeai-ecg-") as folder:
         work = Path(folder)
         work.mkdir(parents=True, exist_ok=True)

@@ -93,7 +93,7 @@ function build(element) {
     { class: "ecg" },
     make("div", { class: "ecg-strip" }, canvas, leads, made, silent),
     make("div", { class: "ecg-numbers" }, rate, make("p", { class: "ecg-rate-unit" }, "heart beats a minute"), rhythm, facts),
-    make("div", { class: "ecg-foot" }, make("span", {}, "25 mm/s"), make("label", {}, "Gain", gain), make("span", {}, "▼ beat found")),
+    make("div", { class: "ecg-foot" }, make("span", {}, "25 mm/s"), make("label", {}, "Gain", gain), make("span", {}, "▼ beat found: V ventricular, S supraventricular, F fusion")),
   );
   element.replaceChildren(root);
   /** @type {HTMLElement[]} */

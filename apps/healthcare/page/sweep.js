@@ -2,7 +2,7 @@
 
 const SPEED_MM_PER_S = 25;
 const LAG_S = 0.25; // behind the newest sample, so that chunks join into one movement
-const REDRAW_S = 0.8; // beats are known up to 400 ms late: this much behind the bar is drawn anew
+const REDRAW_S = 2.8; // beats are known up to 0.4 s late, their classes up to 2.4 s: this much behind the bar is drawn anew
 const GAP_S = 0.25;
 const LABEL_S = 2.5; // the rhythm is named this often
 const BAND_PX = 22;
@@ -16,6 +16,7 @@ const MAX_LEADS = 12;
  * @property {number} first_index number of the first sample since the analysis began
  * @property {(number | null)[][]} samples_mv by lead
  * @property {number[]} beats_s new beats, in seconds since the analysis began
+ * @property {[number, string][]} [beat_classes] beats whose class became known, and the class: N, S, V or F
  * @property {string} rhythm
  * @property {string} status
  */
@@ -32,6 +33,8 @@ export class Sweep {
   #head_s = 0;
   /** @type {number[]} */
   #beats_s = [];
+  /** @type {Map<number, string>} classes of beats that are not normal, by their times */
+  #classes = new Map();
   /** @type {{from_s: number, rhythm: string, status: string}[]} */
   #rhythms = [];
   #frame_ms = 0;
@@ -77,6 +80,8 @@ export class Sweep {
     this.#end = chunk.first_index + length;
     const oldest_s = this.#end / this.#rate_hz - size / this.#rate_hz;
     this.#beats_s = [...this.#beats_s, ...chunk.beats_s].filter((beat_s) => beat_s > oldest_s).slice(-200);
+    for (const [beat_s, kind] of chunk.beat_classes ?? []) if (kind !== "N") this.#classes.set(beat_s, kind);
+    for (const beat_s of this.#classes.keys()) if (beat_s <= oldest_s) this.#classes.delete(beat_s);
     const last = this.#rhythms.at(-1);
     if (last?.rhythm !== chunk.rhythm || last.status !== chunk.status) {
       this.#rhythms.push({ from_s: chunk.first_index / this.#rate_hz, rhythm: chunk.rhythm, status: chunk.status });
@@ -137,6 +142,7 @@ export class Sweep {
     this.#rate_hz = chunk.rate_hz;
     this.#rings = [];
     this.#beats_s = [];
+    this.#classes.clear();
     this.#rhythms = [];
     this.#end = chunk.first_index;
     this.#head_s = chunk.first_index / chunk.rate_hz;
@@ -211,7 +217,7 @@ export class Sweep {
     });
   }
 
-  /** A mark over every beat that was found. @param {(moment_s: number) => number} x */
+  /** A mark over every beat that was found, with its class where it is not normal. @param {(moment_s: number) => number} x */
   #beats(x) {
     this.#pen.fillStyle = this.#colours.beat;
     for (const beat_s of this.#beats_s) {
@@ -222,6 +228,8 @@ export class Sweep {
       this.#pen.lineTo(at + 4, 2);
       this.#pen.lineTo(at, 9);
       this.#pen.fill();
+      const kind = this.#classes.get(beat_s);
+      if (kind !== undefined) this.#pen.fillText(kind, at + 6, 12);
     }
   }
 

@@ -27,6 +27,8 @@ from apps.healthcare.simulation.waves import (
 
 MAX_DURATION_S = 3600.0
 
+_RUN_EVERY, _RUN_BEATS, _RUN_INTERVAL_S = 12, 4, 0.4
+
 
 @dataclass(frozen=True)
 class RhythmInterval:
@@ -149,6 +151,9 @@ def _play(
         case "N" | "PVC":
             _check_rate(segment, 20, 220)
             return _sinus_beats(moment_mv, rate_hz, segment, start_s, end_s, rng)
+        case "RUN":
+            _check_rate(segment, 40, 110)
+            return _beats_with_runs(moment_mv, rate_hz, segment, start_s, end_s, rng)
 
 
 def _sinus_beats(
@@ -174,6 +179,33 @@ def _sinus_beats(
         next_is_ectopic = segment.rhythm == "PVC" and number % 6 == 4
         time_s += interval_s * (1.4 if ectopic else 0.62 if next_is_ectopic else 1.0)
         paused = ectopic
+    return beats
+
+
+def _beats_with_runs(
+    moment_mv: Floats,
+    rate_hz: float,
+    segment: Segment,
+    start_s: float,
+    end_s: float,
+    rng: np.random.Generator,
+) -> list[Beat]:
+    """Sinus beats, and after every eighth a run of four ventricular ones at 150 a minute, with a pause after it."""
+    beats: list[Beat] = []
+    stretch = _stretch(segment.rate_bpm)
+    normal: tuple[Wave, ...] = (P_WAVE, *NORMAL_BEAT)
+    time_s = start_s + 0.3
+    for number, interval_s in enumerate(rr_intervals_s(segment.rate_bpm, 2 * segment.duration_s, rng)):
+        if time_s >= end_s:
+            break
+        place = number % _RUN_EVERY
+        ectopic = place >= _RUN_EVERY - _RUN_BEATS
+        add_beat(moment_mv, rate_hz, time_s, VENTRICULAR_BEAT if ectopic else normal, stretch=stretch)
+        beats.append(Beat(time_s, "V" if ectopic else "N"))
+        if place == _RUN_EVERY - 1:
+            time_s += 1.4 * interval_s
+        else:
+            time_s += _RUN_INTERVAL_S if place >= _RUN_EVERY - _RUN_BEATS - 1 else interval_s
     return beats
 
 

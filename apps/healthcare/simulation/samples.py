@@ -17,7 +17,9 @@ from apps.healthcare.simulation.heart import beats_of
 from apps.healthcare.simulation.scenarios import SCENARIOS
 from apps.healthcare.vitals.csvfile import write_csv as write_vitals_csv
 
-SAMPLES = ("vt_into_vf", "asystole", "lead_off", "stable", "faint_leads")
+SAMPLES = (
+    "vt_into_vf", "asystole", "lead_off", "stable", "faint_leads", "pvc_runs", "atrial_fibrillation",
+)  # fmt: skip
 RATE_HZ = 250.0
 LEADS = ("II", "V1")
 SEED = 20

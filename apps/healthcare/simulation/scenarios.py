@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-RhythmName = Literal["N", "PVC", "AFIB", "VT", "VFL", "VF", "ASYS"]
-"""Sinus rhythm, sinus with PVCs, atrial fibrillation, VT, ventricular flutter and fibrillation, asystole."""
+RhythmName = Literal["N", "PVC", "RUN", "AFIB", "VT", "VFL", "VF", "ASYS"]
+"""Sinus rhythm, sinus with PVCs, sinus with runs of four PVCs, atrial fibrillation, VT, ventricular flutter and
+fibrillation, asystole.
+"""
 
 LEAD_AXES: dict[str, tuple[float, float, float]] = {
     "I": (1.0, 0.0, 0.0),
@@ -79,6 +81,8 @@ SCENARIOS: dict[str, Scenario] = {
         artefacts=(Artefact("motion", 4.0, 5.0), Artefact("lead_off", 5.0, 13.0)),
     ),
     "faint_leads": Scenario((Segment("N", 34, 72),), artefacts=(Artefact("faint", 20.0, 29.0),)),
+    "pvc_runs": Scenario((Segment("N", 15, 72), Segment("RUN", 25, 74), Segment("N", 5, 72))),
+    "atrial_fibrillation": Scenario((Segment("N", 30, 76), Segment("AFIB", 60, 92))),
     "rounds": Scenario(
         (
             Segment("N", 20, 70),
@@ -99,4 +103,4 @@ SCENARIOS: dict[str, Scenario] = {
         artefacts=(Artefact("motion", 62.0, 64.0), Artefact("muscle", 20.0, 24.0, lead="II")),
     ),
 }
-"""By name. The first five become ``data_samples/`` (see ``samples.py``); ``rounds`` shows every rhythm."""
+"""By name. The first seven become ``data_samples/`` (see ``samples.py``); ``rounds`` shows every rhythm."""

@@ -18,6 +18,7 @@ export class AlertRow {
   #age = h("span", { class: "age" });
   #failure = h("p", { class: "failure", role: "alert" });
   #recording = h("p", { class: "recording" });
+  #picture = h("p", { class: "picture", hidden: "" });
   #facts;
   #details;
   #now_ms;
@@ -39,8 +40,11 @@ export class AlertRow {
     this.#quiet = /** @type {HTMLButtonElement} */ (h("button", { type: "button", class: "silence" }));
     this.#quiet.addEventListener("click", () => this.#silence());
     this.#facts = h("dl");
-    this.#details = h("details", { class: "evidence" }, h("summary", {}, "Evidence"), this.#facts, this.#recording);
-    this.#details.addEventListener("toggle", () => this.#showRecording());
+    this.#details = h("details", { class: "evidence" }, h("summary", {}, "Evidence"), this.#picture, this.#facts, this.#recording);
+    this.#details.addEventListener("toggle", () => {
+      this.#showPicture();
+      this.#showRecording();
+    });
   }
 
   get alert() {
@@ -135,9 +139,26 @@ export class AlertRow {
     return [...parts, "."];
   }
 
+  /** Show the picture that the evidence names, where the device has kept it: it too comes some seconds after the alert. */
+  #showPicture() {
+    const src = picture(this.#alert);
+    if (src === null || this.#picture.dataset.src === src || !this.#isOpen()) return;
+    const image = /** @type {HTMLImageElement} */ (h("img", { alt: `Picture of ${heading(this.#alert)}`, src }));
+    image.addEventListener("load", () => {
+      this.#picture.dataset.src = src;
+      this.#picture.hidden = false;
+      this.#picture.replaceChildren(h("a", { href: src, target: "_blank" }, image));
+    });
+    image.addEventListener("error", () => setTimeout(() => this.#showPicture(), LOOK_AGAIN_MS));
+  }
+
+  #isOpen() {
+    return /** @type {HTMLDetailsElement} */ (this.#details).open && this.element.isConnected;
+  }
+
   /** Link the recorded time around the alert, where the device has kept it: it comes some seconds after the alert. */
   async #showRecording() {
-    if (!(/** @type {HTMLDetailsElement} */ (this.#details).open) || !this.element.isConnected) return;
+    if (!this.#isOpen()) return;
     const answer = await fetch(`/v1/alerts/${this.#alert.id}`, { credentials: "same-origin" }).catch(() => null);
     const href = answer?.ok ? (await answer.json()).recording : null;
     if (!href) setTimeout(() => this.#showRecording(), LOOK_AGAIN_MS);
@@ -146,7 +167,8 @@ export class AlertRow {
 
   /** @param {Alert} alert */
   #evidence(alert) {
-    const entries = Object.entries(alert.evidence ?? {}).slice(0, 40);
+    const shown = picture(alert) === null ? [] : ["picture"];
+    const entries = Object.entries(alert.evidence ?? {}).filter(([key]) => !shown.includes(key)).slice(0, 40);
     const facts = [["code", alert.code], ["alert", alert.id], ...entries.map(([key, value]) => [words(key), plain(value)])];
     if (alert.clock_synchronised === false) facts.push(["clock", "not synchronised when this was raised"]);
     this.#facts.replaceChildren(...facts.flatMap(([term, fact]) => [h("dt", {}, term), h("dd", {}, fact)]));
@@ -157,6 +179,12 @@ export class AlertRow {
 /** The alert in one line, for those who hear it. @param {Alert} alert */
 export function heading(alert) {
   return `${alert.title || alert.code}, ${alert.subject}`;
+}
+
+/** Where the picture that the evidence names is: a path of this device, the alert's id in place of {alert}. @param {Alert} alert */
+function picture(alert) {
+  const path = alert.evidence?.picture;
+  return typeof path === "string" && /^\/v1\/[\w/{}-]+$/.test(path) ? path.replaceAll("{alert}", alert.id) : null;
 }
 
 /** @param {Alert} alert */

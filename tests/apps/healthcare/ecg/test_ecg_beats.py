@@ -225,6 +225,14 @@ def test_a_lead_that_is_a_little_better_for_a_moment_does_not_take_over():
     assert detector.lead == 0
 
 
+def test_an_earlier_lead_that_has_become_as_good_is_taken_again():
+    detector = MultiLeadDetector(250, 2)
+    for quality, seconds, lead in (([0.2, 0.9], 2, 1), ([0.9, 0.9], 4, 1), ([0.9, 0.9], 2, 0)):
+        for _ in range(2 * seconds):
+            detector.push(np.zeros((125, 2)), np.array(quality))
+        assert detector.lead == lead
+
+
 def tracked(times_s, now_s=0.0):
     tracker, n = BeatTracker(), len(times_s)
     tracker.push(

@@ -148,8 +148,8 @@ def test_the_page_gets_every_sample_with_what_it_means(vt_into_vf: list[Cycle[Ec
         assert isinstance(live, dict)
         assert set(live) == {
             "lead_names", "rate_hz", "first_index", "samples_mv", "lead_off", "quality", "beats_s",
-            "heart_rate_bpm", "rhythm", "status", "confidence", "conditions", "patient", "simulated", "replayed",
-                "time_s",
+            "beat_classes", "heart_rate_bpm", "rhythm", "status", "confidence", "conditions", "patient", "simulated",
+            "replayed", "time_s",
         }  # fmt: skip
         count = len(live["samples_mv"][0])
         assert {len(lead) for lead in live["samples_mv"]} == {count}

@@ -11,7 +11,9 @@ import pytest
 wfdb = pytest.importorskip("wfdb", reason="needs the extra `wfdb`")
 pytest.importorskip("torch", reason="needs the extra `train`")
 
-from apps.healthcare.ecg import crossfit, examples  # noqa: E402
+from apps.healthcare.ecg import beat_class_training, crossfit, examples  # noqa: E402
+from apps.healthcare.ecg.atrial import AtrialReading  # noqa: E402
+from apps.healthcare.ecg.beat_class import BeatClassifier  # noqa: E402
 from apps.healthcare.ecg.beat_scorer import shipped_scorer  # noqa: E402
 from apps.healthcare.ecg.evaluate import evaluate  # noqa: E402
 from apps.healthcare.ecg.options import EvaluateOptions, TrainOptions  # noqa: E402
@@ -21,7 +23,7 @@ from apps.healthcare.simulation.scenarios import Scenario, Segment  # noqa: E402
 from edgeai_core.errors import InputError  # noqa: E402
 from edgeai_core.runners.onnx import OnnxRunner  # noqa: E402
 
-LABELS = {"N": "(N", "VT": "(VT", "VF": "(VFIB", "ASYS": "(ASYS"}
+LABELS = {"N": "(N", "VT": "(VT", "VF": "(VFIB", "ASYS": "(ASYS", "PVC": "(N", "AFIB": "(AFIB"}
 
 
 def silent(label: str, done: int, total: int) -> None:
@@ -129,6 +131,70 @@ def test_data_without_vf_or_vt_are_refused_with_what_is_missing(tmp_path: Path) 
         write(tmp_path / "made", f"r{number}", (Segment("N", 90),), number)
     with pytest.raises(InputError, match="0 s of VF or VT"):
         train(TrainOptions(data=[tmp_path / "made"], output=tmp_path, folds=2, epochs=1, threads=1), silent)
+
+
+@pytest.fixture
+def beats(tmp_path: Path) -> Path:
+    """Records with ventricular beats, some sinus beats called early or fused, half of each in fibrillation."""
+    folder = tmp_path / "beats"
+    for number in range(4):
+        write(folder, f"b{number}", (Segment("PVC", 60, 70 + number), Segment("AFIB", 50)), number)
+        annotation = wfdb.rdann(str(folder / f"b{number}"), "atr")
+        symbols = list(annotation.symbol)
+        normal = [i for i, symbol in enumerate(symbols) if symbol == "N"]
+        for i in normal[::9]:
+            symbols[i] = "A"
+        for i in normal[4::9]:
+            symbols[i] = "F"
+        wfdb.wrann(
+            f"b{number}",
+            "atr",
+            annotation.sample,
+            symbols,
+            aux_note=annotation.aux_note,
+            fs=250,
+            write_dir=str(folder),
+        )
+    return folder
+
+
+def test_beat_classes_are_taught_with_a_card_and_an_interrupted_run_goes_on(
+    beats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beat_class_training, "BATCH", 16)
+    monkeypatch.setattr(beat_class_training, "BATCHES_PER_EPOCH", 4)
+    output = tmp_path / "out"
+    how = {"part": "classes", "folds": 2, "epochs": 1, "threads": 1, "work": tmp_path / "work"}
+    written = train(TrainOptions(data=[beats], output=output, **how), silent)  # type: ignore[arg-type]
+    runner = OnnxRunner(output / "beat_class.onnx")
+    assert runner.card.parameters["trained_on"] == ["b0", "b1", "b2", "b3"]
+    assert runner.card.figures["aami_v_f1"].n > 0
+    assert AtrialReading.of(runner.card) is not None
+    BeatClassifier(runner)
+    kept = list((tmp_path / "work").iterdir())
+    assert len(kept) == 4
+    (beats / "b0.dat").unlink()  # its beats are taken from what was kept
+    train(TrainOptions(data=[beats], output=tmp_path / "again", **how), silent)  # type: ignore[arg-type]
+    assert OnnxRunner(tmp_path / "again" / "beat_class.onnx").card.digest == runner.card.digest
+    assert json.dumps(written)
+
+
+def test_beats_of_a_class_that_is_nowhere_cannot_be_taught(tmp_path: Path) -> None:
+    write(tmp_path / "made", "r0", (Segment("N", 30),), 0)
+    options = TrainOptions(data=[tmp_path / "made"], part="classes", output=tmp_path, folds=2, epochs=1)
+    with pytest.raises(InputError, match="no annotated beat of class S, V, F"):
+        train(options, silent)
+
+
+def test_classes_and_fibrillation_alone_are_judged_without_the_rest(beats: Path) -> None:
+    options = EvaluateOptions(data=[beats], part="classes", cross_validate=True, folds=2, threads=1)
+    result = evaluate(options, silent)
+    assert result.model.name == "ecg-beat-class"
+    assert result.figures["aami_v_f1"].n > 8
+    assert (result.figures["aami_v_f1"].value or 0) > 0.7
+    assert result.figures["af_sensitivity"].n == 4
+    assert "qrs_f1" not in result.figures
+    assert {row["record"] for row in result.rows} == {"b0", "b1", "b2", "b3"}
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
