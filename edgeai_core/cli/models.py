@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeai_core.app import app_names, load_app
+from edgeai_core.cli import model_distil, model_quantize, model_search
 from edgeai_core.cli.options import JsonOption, StateOption
 from edgeai_core.cli.tasks import progress_bars
 from edgeai_core.errors import ConfigError, EdgeAIError
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from edgeai_core.runners.card import ModelCard
 
 app = typer.Typer(no_args_is_help=True, help="Models that the apps name, and where they are.")
+app.command("quantize")(model_quantize.quantize)
+app.command("distil")(model_distil.distil)
+app.command("search")(model_search.search)
 
 
 @app.command("list")
