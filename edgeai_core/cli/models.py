@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeai_core.cli import model_compile, model_datasheet, model_measure, model_place, model_prepare
+from edgeai_core.cli import (
+    model_compile,
+    model_datasheet,
+    model_distil,
+    model_measure,
+    model_place,
+    model_prepare,
+    model_quantize,
+    model_search,
+)
 from edgeai_core.cli.model_files import named_cards
 from edgeai_core.cli.options import JsonOption, StateOption
 from edgeai_core.cli.tasks import progress_bars
@@ -19,7 +28,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Models: which there are, what they cost here, which engine is fastest.",
+    help="Models: which there are, what they cost here, and how they become smaller and faster.",
 )
 
 
@@ -29,7 +38,7 @@ def list_(state: StateOption = None, as_json: JsonOption = False) -> None:
     from edgeai_core.runners.fetch import fetched_path
 
     rows = []
-    for path, card in _cards():
+    for path, card in named_cards():
         places = (path.with_name(card.file), fetched_path(find_state(state).models, card))
         at = next((place for place in places if place.is_file()), None)
         rows.append(
@@ -64,17 +73,18 @@ def fetch(
 
 
 def _named(name: str) -> ModelCard:
-    fetchable = {card.name: card for _, card in _cards() if card.source}
+    fetchable = {card.name: card for _, card in named_cards() if card.source}
     if name not in fetchable:
         known = ", ".join(sorted(fetchable)) or "none"
         raise ConfigError(f"no installed app names a model {name!r} that can be fetched (there are: {known})")
     return fetchable[name]
 
 
-_cards = named_cards
-
 app.command()(model_prepare.prepare)
 app.command()(model_measure.measure)
 app.command()(model_place.place)
 app.command("compile")(model_compile.compile_)
 app.command()(model_datasheet.datasheet)
+app.command()(model_quantize.quantize)
+app.command()(model_distil.distil)
+app.command()(model_search.search)

@@ -148,7 +148,13 @@ def dynamic(model: bytes, name: str = "model") -> bytes:
 
     with TemporaryDirectory(prefix="edgeai-quantise-") as folder, _quiet(name):
         ready, made = Path(folder) / "ready.onnx", Path(folder) / "made.onnx"
-        ready.write_bytes(_ready(model, name).SerializeToString())
+        prepared = _ready(model, name)
+        stored = {each.name for each in prepared.graph.initializer}
+        if not any(
+            node.op_type in ("MatMul", "Gemm") and node.input[1] in stored for node in prepared.graph.node
+        ):
+            raise ModelError(f"{name}: has no matrix product with weights to quantise")
+        ready.write_bytes(prepared.SerializeToString())
         quantize_dynamic(
             ready,
             made,

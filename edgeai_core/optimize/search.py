@@ -8,6 +8,7 @@ validation falls behind. Needs the extra ``train``.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -78,6 +79,7 @@ class Found:
     best: Trial
     network: MobileNetV2
     target_ms: float
+    seed: int = 0
 
     @property
     def taught(self) -> int:
@@ -225,7 +227,7 @@ def search(
     best = max(tried, key=lambda trial: (trial.accuracy or 0.0, -trial.latency_ms))
     network = done[best.candidate][1]
     rest = [each for each in known if each.candidate not in done]
-    return Found((*tried, *rest), pareto(tried), best, network, target_ms)
+    return Found((*tried, *rest), pareto(tried), best, network, target_ms, seed)
 
 
 def teach_candidate(
@@ -271,6 +273,62 @@ def teach_candidate(
     )  # fmt: skip
     network.eval()
     return result, network
+
+
+def export_best(found: Found, examples: Examples, folder: Path) -> Path:
+    """Write the best candidate with its card into ``folder`` and return the model's path.
+
+    Its input is what it was taught on: pictures from 0 to 1, squeezed to its resolution. Raises ModelError where the
+    export does not agree with the network.
+    """
+    from edgeai_core.learning.export import export_onnx
+    from edgeai_core.metrics.evaluation import Figure
+    from edgeai_core.runners.card import (
+        CardFigure,
+        ModelCard,
+        TensorSpec,
+        TrainingData,
+        card_path,
+        digest_of,
+        write_card,
+    )
+
+    folder.mkdir(parents=True, exist_ok=True)
+    best, side, channels = found.best, found.best.candidate.resolution, examples.inputs.shape[1]
+    path = folder / f"mobilenet-{best.candidate.width:g}-{side}.onnx"
+    some = resized(examples.inputs[:4], side)
+    calls = [{"image": np.ascontiguousarray(some[row : row + 1])} for row in range(len(some))]
+    free = {"image": {0: "n"}, "logits": {0: "n"}}
+    export_onnx(found.network, path, calls, ["logits"], free=free, tolerance=1e-3)
+    judged = split_by_group(examples, 0.2, found.seed)[1]
+    share = Figure.share(round((best.accuracy or 0.0) * len(judged.labels)), len(judged.labels))
+    command = f"edgeai model search --data {examples.origin} --target-ms {found.target_ms:g}"
+    note = "of the groups that chose the candidate and its epoch: high by that choice"
+    write_card(
+        ModelCard(
+            name=path.stem,
+            version="1.0.0",
+            task="classification",
+            file=path.name,
+            digest=digest_of(path),
+            licence="that of the examples it was taught on",
+            intended_use=f"Pictures like those of {examples.origin}: {', '.join(examples.classes)}.",
+            limits=("Found by a search on these examples; it was not judged on others.",),
+            inputs=(
+                TensorSpec(
+                    "image", ("n", channels, side, side), "float32", "1",
+                    "grey" if channels == 1 else "red, green, blue",
+                    "0 to 1, squeezed to a square (area)",
+                ),
+            ),
+            outputs=(TensorSpec("logits", ("n", len(examples.classes)), "float32"),),
+            classes=examples.classes,
+            training_data=(TrainingData(examples.origin, "labelled examples", "none stated", split="by group"),),
+            figures={"accuracy": dataclasses.replace(CardFigure.of(share, command), note=note)},
+        ),
+        card_path(path),
+    )  # fmt: skip
+    return path
 
 
 def resized(images: NDArray[np.float32], side: int) -> NDArray[np.float32]:

@@ -67,3 +67,24 @@ def pictures(count: int, seed: int = 1) -> list[dict[str, np.ndarray]]:
     rng = np.random.default_rng(seed)
     coarse = rng.random((count, 1, 3, 4, 4), dtype=np.float32)
     return [{"image": np.repeat(np.repeat(each, 4, axis=2), 4, axis=3)} for each in coarse]
+
+
+def left_or_right() -> bytes:
+    """A network that says on which side a picture (1, 1, 32, 32) is brighter: logits (1, 2)."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.zeros((32 * 32, 2), np.float32)
+    columns = np.tile(np.arange(32), 32)
+    weights[columns < 16, 0] = weights[columns >= 16, 1] = 0.02
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["image"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "w"], ["logits"]),
+        ],
+        "sides",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, 32, 32])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 2])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(made.SerializeToString())
