@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from apps.healthcare.app import app
 from apps.healthcare.config import HealthcareConfig
-from apps.healthcare.vitals.csvfile import open_csv
+from apps.healthcare.vitals.csvfile import open_csv, write_csv
 from apps.healthcare.vitals.fhir import LARGEST_FUTURE_S, OLDEST_S, observation_from_json
 from apps.healthcare.vitals.observations import ObservationStore, observations_file
 from apps.healthcare.vitals.signs import Measurement, Origin, Sign
-from apps.healthcare.vitals.sources import ObservationSource
+from apps.healthcare.vitals.sources import ObservationSource, csv_bedside
 from edgeai_core.clock import VirtualClock
 from edgeai_core.errors import InputError, SensorError
 from edgeai_core.http.server import Server, bind, create_app
@@ -311,3 +312,26 @@ def test_wrong_units_other_patients_and_viewers_are_refused(ward: Callable[[str]
     assert nurse.post(PATH, json=[]).status_code == 422
     assert ward("viewer").post(PATH, json=today()).status_code == 403
     assert ward("device").post(PATH, json=today()).status_code == 403
+
+
+def test_a_folder_of_recordings_is_played_one_after_the_other(tmp_path: Path) -> None:
+    for name, value in (("2_late.csv", 90), ("1_early.csv", 97)):
+        (tmp_path / name).write_text(f"time_s,spo2_percent\n0,{value}\n1,{value}\n")
+    played = [(end_s, chunk.recording) for end_s, chunk in csv_bedside(tmp_path)(0)]
+    assert played == [(0.5, "1_early"), (1.5, "1_early"), (2.0, "2_late"), (3.0, "2_late")]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="no recording in this folder"):
+        csv_bedside(tmp_path / "none")
+
+
+def test_what_is_written_is_read_again_with_its_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "made.csv"
+    rows = [{"ppg": n / 100, "spo2_percent": 98.0} if n % 50 == 0 else {"ppg": n / 100} for n in range(100)]
+    write_csv(path, rows, 50.0, simulated=True)
+    chunks = list(open_csv(path))
+    assert [end_s for end_s, *_ in chunks] == [0.5, 1.0, 1.5, 2.0]
+    assert all(simulated for *_, simulated in chunks)
+    assert [len(measured) for _, measured, _, _ in chunks] == [1, 0, 1, 0]
+    assert np.concatenate([wave.samples for _, _, (wave,), _ in chunks]) == pytest.approx(
+        np.arange(100) / 100
+    )
