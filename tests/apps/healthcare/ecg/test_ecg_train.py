@@ -12,7 +12,6 @@ wfdb = pytest.importorskip("wfdb", reason="needs the extra `wfdb`")
 pytest.importorskip("torch", reason="needs the extra `train`")
 
 from apps.healthcare.ecg import beat_class_training, crossfit, examples  # noqa: E402
-from apps.healthcare.ecg.atrial import AtrialReading  # noqa: E402
 from apps.healthcare.ecg.beat_class import BeatClassifier  # noqa: E402
 from apps.healthcare.ecg.beat_scorer import shipped_scorer  # noqa: E402
 from apps.healthcare.ecg.evaluate import evaluate  # noqa: E402
@@ -169,7 +168,6 @@ def test_beat_classes_are_taught_with_a_card_and_an_interrupted_run_goes_on(
     runner = OnnxRunner(output / "beat_class.onnx")
     assert runner.card.parameters["trained_on"] == ["b0", "b1", "b2", "b3"]
     assert runner.card.figures["aami_v_f1"].n > 0
-    assert AtrialReading.of(runner.card) is not None
     BeatClassifier(runner)
     kept = list((tmp_path / "work").iterdir())
     assert len(kept) == 4
@@ -180,9 +178,10 @@ def test_beat_classes_are_taught_with_a_card_and_an_interrupted_run_goes_on(
 
 
 def test_beats_of_a_class_that_is_nowhere_cannot_be_taught(tmp_path: Path) -> None:
-    write(tmp_path / "made", "r0", (Segment("N", 30),), 0)
+    for number in range(2):
+        write(tmp_path / "made", f"r{number}", (Segment("N", 30),), number)
     options = TrainOptions(data=[tmp_path / "made"], part="classes", output=tmp_path, folds=2, epochs=1)
-    with pytest.raises(InputError, match="no annotated beat of class S, V, F"):
+    with pytest.raises(InputError, match="no annotated beat of class V, F"):
         train(options, silent)
 
 

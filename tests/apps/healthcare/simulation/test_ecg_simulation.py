@@ -148,3 +148,12 @@ def test_mains_noise_is_at_its_frequency() -> None:
 def test_a_scenario_that_no_heart_could_play_is_refused(scenario: Scenario, leads: list[str]) -> None:
     with pytest.raises(ValueError, match=r"must last|runs at|knows"):
         simulate(scenario, lead_names=leads)
+
+
+def test_runs_are_four_ventricular_beats_at_150_a_minute_after_eight_normal_ones() -> None:
+    made = simulate(clean(Segment("RUN", 40, 74)), seed=1)
+    kinds = "".join(beat.kind for beat in made.truth.beats)
+    assert kinds.startswith("NNNNNNNNVVVVNNNNNNNNVVVV")
+    first = [beat.time_s for beat in made.truth.beats[7:12]]
+    assert np.diff(first) == pytest.approx([0.4] * 4)
+    assert made.truth.beats[12].time_s - first[-1] > 0.9
