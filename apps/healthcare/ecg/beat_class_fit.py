@@ -94,7 +94,7 @@ def fit_beat_classes(
     ]
     note = f"{plan.folds} folds by patient"
     figures: dict[str, Figure] = {}
-    reading = None
+    reading: AtrialReading | None = None
     with suppress(InputError):  # too few patients with labelled fibrillation: then it is not told
         others, reading = cross_fitted(traces, plan.folds), fit_atrial(traces)
         by_name = {trace.name: (trace, gate) for trace, gate in zip(traces, others, strict=True)}

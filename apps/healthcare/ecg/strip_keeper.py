@@ -24,8 +24,8 @@ from edgeai_core.decision import Condition, Rule
 from edgeai_core.loop.cycle import Cycle
 from edgeai_core.state import State
 
-BEFORE_S, AFTER_S = 7.0, 3.0
-"""What of the signal around an alert is drawn: together 25 cm of paper."""
+BEFORE_S, AFTER_S = 9.0, 3.0
+"""What of the signal around an alert is drawn: together 30 cm of paper."""
 
 BUDGET_BYTES = 64 << 20
 
