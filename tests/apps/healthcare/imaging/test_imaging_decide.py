@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -143,3 +145,10 @@ def test_a_study_without_a_probability_waits_behind_those_of_its_urgency_and_one
 def test_the_evidence_holds_the_probabilities_to_a_hundredth_of_a_per_cent() -> None:
     (condition,) = decide(JUDGED, belief(0.123456 + 0.8), CALIBRATION).conditions or ()
     assert condition.evidence["probabilities"] == {"normal": 0.0765, "pneumonia": 0.9235}
+
+
+def test_what_was_said_of_a_study_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(FrozenInstanceError):
+        decide(JUDGED, belief(0.95), CALIBRATION).output.status = Status.NO_FINDING  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        JUDGED.study = "another"  # type: ignore[misc]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,3 +126,8 @@ def test_what_is_missing_can_only_add(values: dict[Sign, float], scale: int, lef
 )
 def test_the_risk_is_that_of_the_thresholds(values: dict[Sign, float], risk: str) -> None:
     assert news2(values).risk == risk
+
+
+def test_a_score_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(FrozenInstanceError):
+        news2({}).total = 1  # type: ignore[misc]

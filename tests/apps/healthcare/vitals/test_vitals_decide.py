@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 
-from apps.healthcare.vitals.decide import Bounds, Code, Limits, Standing, VitalsOutput, judge, output_of
+from apps.healthcare.vitals.decide import (
+    Bounds,
+    Code,
+    Finding,
+    Limits,
+    Standing,
+    VitalsOutput,
+    judge,
+    output_of,
+)
 from apps.healthcare.vitals.fuse import Belief, Value
 from apps.healthcare.vitals.signs import Origin, Sign
 from edgeai_core.decision import Condition, Priority
@@ -309,3 +320,19 @@ def test_a_score_that_stood_stays_while_nothing_is_known() -> None:
     assert (kept.code, kept.priority) == (Code.DETERIORATION, Priority.LOW)
     assert kept.title == "NEWS2 low-medium"
     assert lost.code == Code.RESPIRATION_LOST
+
+
+@pytest.mark.parametrize(
+    ("held", "name"),
+    [
+        (Bounds(), "low"),
+        (LIMITS, "margin"),
+        (Finding("low SpO2", Sign.SPO2, Priority.LOW, 0.0), "since_s"),
+        (VitalsOutput("p", "NORMAL"), "status"),
+        (Standing(), "findings"),
+        (judge(belief(0.0), Standing(), LIMITS, "p"), "status"),
+    ],
+)
+def test_what_was_judged_and_by_which_limits_cannot_be_changed_afterwards(held: object, name: str) -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(held, name, getattr(held, name))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 
-from apps.healthcare.vitals.fuse import FRESH_S, Fusion, MaxAges
+from apps.healthcare.vitals.fuse import FRESH_S, Belief, Fusion, MaxAges, Value
 from apps.healthcare.vitals.signs import PLAUSIBLE, Measurement, Origin, Sign
 
 
@@ -256,3 +258,12 @@ def test_of_two_running_sensors_the_better_is_believed() -> None:
     fusion = Fusion()
     fusion.take((spo2(97, 0.6), Measurement(Sign.SPO2, 92, Origin.PPG, 0.9)), 0.0)
     assert fusion.believe(0.0).values[Sign.SPO2].value == 92
+
+
+@pytest.mark.parametrize(
+    ("held", "name"),
+    [(Value(1.0, 0.0, 1.0, ()), "value"), (Belief(0.0), "time_s"), (MaxAges(), "cuff_s")],
+)
+def test_what_is_believed_cannot_be_changed_afterwards(held: object, name: str) -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(held, name, getattr(held, name))
