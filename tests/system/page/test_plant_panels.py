@@ -174,7 +174,14 @@ def test_a_machine_that_needs_maintenance_says_when_and_why(page: Any, address: 
     publish(page, "manufacturing.maintenance/machine", due)
     page.until("document.querySelector('.machine').dataset.status === 'MAINTENANCE_REQUIRED'")
     tiles = page.text(".machine-tiles")
-    for words in ("0.12", "87 %", "55.0 h", "20.0 to no upper end h", "bearing, outer race", "90 %: line BPFO"):
+    for words in (
+        "0.12",
+        "87 %",
+        "55.0 h",
+        "20.0 to no upper end h",
+        "bearing, outer race",
+        "90 %: line BPFO",
+    ):
         assert words in tiles
     assert "axial: clipped" in page.text(".machine-flags")
     page.until("document.querySelector('.machine-silent').innerText.startsWith('No data for')")
