@@ -115,6 +115,9 @@ class Kinds:
         graph.node("Softmax", graph.node("Add", logits, graph.constant(self.bias)), name="kinds", axis=1)
 
 
+MOST_EVIDENCE = 8.0
+"""Spreads of good parts, or a logit, from which on evidence is beyond doubt."""
+
 ONE_CLASS = (0.35, 0.65)
 """How the oddness of places and of texture count where nothing is known of bad parts."""
 
@@ -167,7 +170,7 @@ class Judge:
             shares = self.forest.predict_proba(np.hstack([evidence, texture]).astype(np.float32))[:, 1]
             joined = np.log((shares + _SOFT) / (1 - shares + _SOFT))
         else:
-            joined = evidence @ np.array(self.mix, np.float32) + np.float32(self.mix_bias)
+            joined = bounded(evidence) @ np.array(self.mix, np.float32) + np.float32(self.mix_bias)
         if not math.isinf(self.novelty_at):
             joined = np.maximum(joined, plain(evidence) - np.float32(self.novelty_at))
         return np.asarray(joined, np.float32)
@@ -183,6 +186,11 @@ class Judge:
         score = self.score_of(evidence, features.texture)
         kinds = None if self.kinds is None else self.kinds(_matrix(features))
         return Judged(score, self.quality_of(score), heat, kinds)
+
+
+def bounded(evidence: Floats) -> Floats:
+    """Return the evidence as it is weighed: what is far beyond doubt counts no more than what is beyond it."""
+    return np.clip(evidence, -MOST_EVIDENCE, MOST_EVIDENCE)
 
 
 def plain(evidence: Floats) -> Floats:
@@ -246,6 +254,8 @@ def judge_graph(judge: Judge, size: int) -> Any:
 def _joined(graph: Graph, judge: Judge, columns: list[str]) -> str:
     """Append the joining of the evidence by weights or by a forest."""
     if judge.forest is None:
+        limits = graph.constant(-MOST_EVIDENCE), graph.constant(MOST_EVIDENCE)
+        columns = [graph.node("Clip", each, *limits) for each in columns]
         return _weighted(graph, columns, judge.mix, judge.mix_bias)
     rows = [graph.node("Unsqueeze", each, graph.constant([1], np.int64)) for each in columns]
     graph.node("Concat", *rows, "texture", name="forest_input", axis=1)

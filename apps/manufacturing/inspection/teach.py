@@ -18,6 +18,7 @@ from apps.manufacturing.inspection.judge import (
     ONE_CLASS,
     Judge,
     Kinds,
+    bounded,
     fit_oddness,
     plain,
 )
@@ -283,13 +284,15 @@ def _linear_mix(
 ) -> tuple[Floats, dict[str, Any]]:
     """Weigh the evidence; good pictures count as JPEG too (``again``, each of the picture ``parent``)."""
     out = np.zeros(len(truth), np.float32)
-    rows = np.clip(np.vstack([evidence, again]), -30, 30)
+    rows = bounded(np.vstack([evidence, again]))
     labels = np.concatenate([truth, np.zeros(len(again), np.int64)])
     of = np.concatenate([np.arange(len(truth)), parent])
     for part in parts:
         inside = np.isin(of, part.train)
         if labels[inside].any() and not labels[inside].all():
-            out[part.test] = fit_linear(rows[inside], labels[inside], _MIX_STRENGTH)(evidence[part.test])
+            out[part.test] = fit_linear(rows[inside], labels[inside], _MIX_STRENGTH)(
+                bounded(evidence[part.test])
+            )
     mix = fit_linear(rows, labels, _MIX_STRENGTH)
     return out, {"mix": tuple(float(each) for each in mix.weight), "mix_bias": mix.bias}
 
