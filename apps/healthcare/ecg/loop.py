@@ -60,9 +60,9 @@ def _build(config: EcgConfig) -> Parts[EcgOutput]:
     """Open the source and the model. Imports here, so that a specification costs no numpy."""
     from apps.healthcare.ecg.analysis import EcgAnalyzer, Settings
     from apps.healthcare.ecg.rhythm import RhythmClassifier
-    from edgeai_core.runners.onnx import OnnxRunner
+    from edgeai_core.runners.open import open_runner
 
-    classifier = RhythmClassifier(OnnxRunner(config.model or _model_in_use()))
+    classifier = RhythmClassifier(open_runner(config.model or _model_in_use()))
     settings = Settings(config.patient, config.mains_hz, config.limits)
     analyzer = EcgAnalyzer(classifier, settings)
     _warm_up(EcgAnalyzer(classifier, settings))
