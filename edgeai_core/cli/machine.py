@@ -20,6 +20,8 @@ from edgeai_core.state import State
 ENGINES = {
     "onnxruntime": "pip install onnxruntime",
     "cv2": "pip install opencv-python",
+    "openvino": "pip install 'edgeai[openvino]'",
+    "ai_edge_litert": "pip install 'edgeai[litert]'",
     "torch": "pip install 'edgeai[train]'",
     "wfdb": "pip install 'edgeai[wfdb]'",
 }

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from edgeai_core.http.auth import Who, public
 from edgeai_core.http.problems import problem, responses
 from edgeai_core.http.services import Parts
+from edgeai_core.runners.preparing import being_prepared
 
 router = APIRouter(tags=["health"])
 
@@ -32,8 +33,14 @@ async def healthz() -> Health:
     responses=responses(503),
 )
 async def readyz(parts: Parts, who: Who) -> Response | Health:
-    """Answer 503 where a loop makes no progress, or the journal cannot be followed; who may look is told which."""
+    """Answer 503 where a loop makes no progress, or the journal cannot be followed; who may look is told which.
+
+    A model that is being prepared is named too: a loop that measures or compiles its model starts late.
+    """
     reasons = [f"loop {name}: {reason}" for name, reason in sorted(parts.watch.unready().items())]
+    model = being_prepared(parts.state.cache / "engines") if reasons else None
+    if model is not None:
+        reasons.insert(0, f"preparing: model {model}")
     if parts.feed.failing:
         reasons.append("journal: it cannot be read")
     if not reasons:

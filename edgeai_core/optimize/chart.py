@@ -50,10 +50,12 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> str:
         parts.append(f'<text x="{left + 17}" y="42" fill="#111111">{html.escape(kind)}</text>')
     bottom = _TOP + _ROW * len(shown)
     for power in range(low, high + 1):
-        x = at(10.0**power)
-        parts.append(f'<line x1="{x:.1f}" y1="{_TOP - 6}" x2="{x:.1f}" y2="{bottom}" stroke="#cccccc"/>')
+        mark = at(10.0**power)
         parts.append(
-            f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle" fill="#333333">{10.0**power:g}</text>'
+            f'<line x1="{mark:.1f}" y1="{_TOP - 6}" x2="{mark:.1f}" y2="{bottom}" stroke="#cccccc"/>'
+        )
+        parts.append(
+            f'<text x="{mark:.1f}" y="{bottom + 18}" text-anchor="middle" fill="#333333">{10.0**power:g}</text>'
         )
     for row, bar in enumerate(shown):
         y = _TOP + _ROW * row

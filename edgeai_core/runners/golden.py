@@ -60,7 +60,9 @@ def read_golden(path: Path, golden: Golden) -> list[GoldenVector]:
         raise ModelError(f"{path}: the golden vectors are not those of the card (their digest differs)")
     found: dict[int, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = {}
     try:
-        for key, array in read_npz(raw, f"{path}: the golden vectors", MAX_GOLDEN_BYTES).items():
+        for key, array in read_npz(
+            raw, f"{path}: cannot be read as golden vectors", MAX_GOLDEN_BYTES
+        ).items():
             number, side, name = key.split(".", 2)
             found.setdefault(int(number), ({}, {}))[("input", "output").index(side)][name] = array
     except InputError as error:

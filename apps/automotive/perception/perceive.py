@@ -18,7 +18,7 @@ from apps.automotive.perception.fuse import Fusion, FusionConfig
 from apps.automotive.perception.health import LIMITS, SensorHealth, Trouble, blind
 from apps.automotive.perception.lidar import LidarDetector
 from apps.automotive.perception.radar import RadarDetector
-from edgeai_core.runners.onnx import OnnxRunner
+from edgeai_core.runners.open import open_runner
 from edgeai_core.sample import Sample
 from edgeai_core.vision.quality import picture_quality
 
@@ -35,7 +35,7 @@ class Perception:
         self.health = {sensor: SensorHealth(LIMITS[sensor]) for sensor in sensors}
         self.picture: CameraImage | None = None
         self.boxes: CameraDetections | None = None
-        self._camera = CameraDetector(OnnxRunner(*model, threads=config.threads))
+        self._camera = CameraDetector(open_runner(*model, threads=config.threads))
         self._lidar = LidarDetector()
         self._radar = RadarDetector(self.radar_mount)
         self._fusion = Fusion(FusionConfig(camera=self.camera_mount, radar=self.radar_mount))

@@ -70,12 +70,12 @@ def _build(config: EcgConfig) -> Parts[EcgOutput]:
     from apps.healthcare.ecg.beat_class import BeatClassifier
     from apps.healthcare.ecg.rhythm import RhythmClassifier
     from apps.healthcare.ecg.strip_keeper import StripKeeper, strips_folder
-    from edgeai_core.runners.onnx import OnnxRunner
+    from edgeai_core.runners.open import open_runner
     from edgeai_core.state import find_state
 
-    classifier = RhythmClassifier(OnnxRunner(config.model or _model_in_use()))
+    classifier = RhythmClassifier(open_runner(config.model or _model_in_use()))
     settings = Settings(config.patient, config.mains_hz, config.limits)
-    beat_classifier = BeatClassifier(OnnxRunner(config.beat_model or BEAT_MODEL))
+    beat_classifier = BeatClassifier(open_runner(config.beat_model or BEAT_MODEL))
     analyzer = EcgAnalyzer(classifier, settings, beat_classifier=beat_classifier)
     _warm_up(EcgAnalyzer(classifier, settings, beat_classifier=beat_classifier))
     step = EcgStep(analyzer, config.limits, replayed=config.recording is not None)

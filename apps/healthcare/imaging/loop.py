@@ -74,11 +74,11 @@ def open_triage(models: Mapping[Any, Path]) -> StudyTriage:
     from apps.healthcare.imaging.findings import FindingClassifier
     from apps.healthcare.imaging.gate import Gate
     from apps.healthcare.imaging.triage import StudyTriage
-    from edgeai_core.runners.onnx import OnnxRunner
+    from edgeai_core.runners.open import open_runner
 
     networks = {**NETWORKS, **models}
-    classifiers = {name: FindingClassifier(OnnxRunner(path), name) for name, path in networks.items()}
-    return StudyTriage(Gate(OnnxRunner(GATE)), classifiers)
+    classifiers = {name: FindingClassifier(open_runner(path), name) for name, path in networks.items()}
+    return StudyTriage(Gate(open_runner(GATE)), classifiers)
 
 
 def _build(config: ImagingConfig) -> Parts[ImagingOutput]:

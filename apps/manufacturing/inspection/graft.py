@@ -107,12 +107,11 @@ class FrozenModel:
             graph.node.append(
                 onnx.helper.make_node(kind, names[:-1], names[-1:], _PREFIX + output, **attributes)
             )
-        outputs = {each.name: each for each in graph.output}
+        others = [each for each in graph.output if each.name != _BASE_SCORE]
         del graph.output[:]
-        heat = outputs["heat"]
         for name in ("score", "quality"):
             graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]))
-        graph.output.append(heat)
+        graph.output.extend(others)
         onnx.checker.check_model(made)
         return made
 
@@ -143,10 +142,13 @@ def _stripped(model: Any, path: Path) -> Any:
                 for place, name in enumerate(names):
                     if name == "score":
                         names[place] = _BASE_SCORE
-    heat = next(each for each in graph.output if each.name == "heat")
-    kept_heat = onnx.ValueInfoProto()
-    kept_heat.CopyFrom(heat)
+    judged = {"score", "quality", _BASE_SCORE}
+    others = []
+    for each in graph.output:
+        if each.name not in judged:
+            others.append(onnx.ValueInfoProto())
+            others[-1].CopyFrom(each)
     del graph.output[:]
     graph.output.append(onnx.helper.make_tensor_value_info(_BASE_SCORE, onnx.TensorProto.FLOAT, [1]))
-    graph.output.append(kept_heat)
+    graph.output.extend(others)
     return model

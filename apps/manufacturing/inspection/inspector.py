@@ -19,7 +19,7 @@ from apps.manufacturing.inspection.preprocess import Pixels, grey, prepare
 from apps.manufacturing.inspection.texture import texture
 from edgeai_core.errors import InputError, ModelError
 from edgeai_core.runners.card import ModelCard
-from edgeai_core.runners.onnx import OnnxRunner
+from edgeai_core.runners.open import open_runner
 from edgeai_core.runners.runner import Runner
 from edgeai_core.sensors.picture import read_picture
 
@@ -59,7 +59,7 @@ class Inspector(Protocol):
 def open_inspector(folder: Path, *, threads: int = 1) -> Inspector:
     """Open a taught model: a folder with MODEL_FILE and its card. Raises ModelError."""
     model = folder / MODEL_FILE if folder.is_dir() else folder
-    runner = OnnxRunner(model, threads=threads)
+    runner = open_runner(model, threads=threads)
     kind = runner.card.parameters.get("kind")
     if kind == "parts":
         return PartInspector(runner)

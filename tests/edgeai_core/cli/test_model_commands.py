@@ -42,7 +42,7 @@ def card(tmp_path: Path, release: str, monkeypatch: pytest.MonkeyPatch) -> Model
     card = ModelCard(
         "far", "1.0", "test.look", "far.onnx", digest, "MIT", "tests", (), one, one, source="https://example.invalid/f"
     )  # fmt: skip
-    monkeypatch.setattr(models, "_cards", lambda: [(tmp_path / "app" / "far.card.toml", card)])
+    monkeypatch.setattr(models, "named_cards", lambda: [(tmp_path / "app" / "far.card.toml", card)])
     return card
 
 
@@ -78,7 +78,7 @@ def test_another_file_than_the_cards_ends_in_one_line_and_keeps_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = replace(card, digest="0" * 64)
-    monkeypatch.setattr(models, "_cards", lambda: [(tmp_path / "far.card.toml", other)])
+    monkeypatch.setattr(models, "named_cards", lambda: [(tmp_path / "far.card.toml", other)])
     _, err = run(capsys, "model", "fetch", "far", "--from", release, "--state", tmp_path / "state", code=4)
     assert err.count("\n") == 1
     assert "SHA-256" in err

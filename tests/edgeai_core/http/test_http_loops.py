@@ -17,6 +17,7 @@ from edgeai_core.loop.snapshot import Snapshot
 from edgeai_core.loop.spec import Every, LoopSpec
 from edgeai_core.loop.statistics import LoopStatistics
 from edgeai_core.runners.card import ModelCard, TensorSpec, write_card
+from edgeai_core.runners.preparing import preparing
 
 
 def spec(rate_hz: float = 10.0) -> LoopSpec[None]:
@@ -113,6 +114,17 @@ def test_a_slow_loop_gets_five_of_its_periods(tmp_path: Path, clock: Clock) -> N
     clock.now_s += 2
     assert watch.unready() != {}
     slow.close()
+
+
+def test_readiness_says_which_model_is_being_prepared_while_a_loop_waits(
+    start: Any, problem: Any, tmp_path: Path
+) -> None:
+    server = start(loops=("healthcare.ecg",))
+    with server.client("viewer") as viewer:
+        with preparing(tmp_path / "state-0" / "cache" / "engines", "ecg-rhythm 1.0.0"):
+            first, *_ = problem(viewer.get("/readyz"), 503)["errors"]
+            assert first == {"detail": "preparing: model ecg-rhythm 1.0.0"}
+        assert "preparing" not in problem(viewer.get("/readyz"), 503)["detail"]
 
 
 def test_readiness_names_the_loop_to_who_may_know_and_to_nobody_else(start: Any, problem: Any) -> None:
