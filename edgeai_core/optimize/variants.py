@@ -48,6 +48,9 @@ from edgeai_core.runners.timing import interleaved, ratios
 
 SOURCE = "float32"
 
+_ROUNDS = 21
+"""Turns that each variant has at least: fewer cannot tell 3 % on a machine that does other things too."""
+
 _MARGIN = 0.6
 """Of the error allowed, what a plan may have on the samples that choose it."""
 
@@ -294,6 +297,7 @@ def _measure(
         times = interleaved(
             {name: lambda runner=runner: runner.run(first) for name, runner in runners.items()},  # type: ignore[misc]
             seconds * len(models),
+            _ROUNDS,
             report=lambda share: progress("timing in turns", round(100 * share), 100),
         )
         relative = ratios(times, SOURCE)
