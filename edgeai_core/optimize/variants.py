@@ -225,11 +225,17 @@ class _Static:
         most of the error of many networks. Without any clear plan it is the one with the least error.
         """
         plans = [*(Plan(method) for method in METHODS), Plan(rounding="reduced")]
-        tried = []
+        tried: list[tuple[float, Plan, bytes]] = []
+        failed = ModelError(f"{self.file.path}: no method could quantise it")
         for number, plan in enumerate(plans):
             self.progress("calibrating", number, len(plans))
-            tried.append(self._tried(plan))
+            try:
+                tried.append(self._tried(plan))
+            except ModelError as error:  # histograms cannot hold activations that never vary; extremes can
+                failed = error
         self.progress("calibrating", len(plans), len(plans))
+        if not tried:
+            raise failed
         best = min(tried, key=lambda each: each[0])
         if self._clear(best):
             return best[1:]
