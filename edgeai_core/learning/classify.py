@@ -120,4 +120,4 @@ def vary(inputs: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.fl
     mean = varied.mean(axis=tuple(range(1, inputs.ndim)), keepdims=True)
     contrast = rng.uniform(0.8, 1.2, shape).astype(np.float32)
     brightness = rng.normal(0.0, 0.05, shape).astype(np.float32) * (inputs.std() + 1e-6) * 4
-    return (varied - mean) * contrast + mean + brightness
+    return np.asarray((varied - mean) * contrast + mean + brightness, dtype=np.float32)
