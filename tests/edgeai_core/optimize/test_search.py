@@ -72,13 +72,14 @@ def torch_here() -> None:
     pytest.importorskip("onnx", reason="needs the extra `train`")
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("torch_here")
 def test_a_search_teaches_a_part_of_the_grid_and_exports_the_best(
     shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("optuna", reason="needs the extra `train`")
     out = tmp_path / "out"
-    sizes = ["--width", "0.35", "--width", "0.1", "--resolution", "32"]
+    sizes = ["--width", "0.35", "--width", "0.1", "--resolution", "32", "--resolution", "24"]
     command = [
         "model",
         "search",
@@ -90,12 +91,12 @@ def test_a_search_teaches_a_part_of_the_grid_and_exports_the_best(
         "--epochs",
         "1",
         "--trials",
-        "1",
+        "2",
     ]
     assert execute([*command, *sizes, "--target-ms", "100000", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert len(told["trials"]) == 2
-    assert sum(each["accuracy"] is not None for each in told["trials"]) == 1
+    assert len(told["trials"]) == 4
+    assert sum(each["accuracy"] is not None for each in told["trials"]) == 2
     assert Path(told["model"]).is_file()
     assert Path(told["model"]).with_suffix("").with_suffix("").parent == out
     ElementTree.parse(told["picture"])
@@ -103,6 +104,7 @@ def test_a_search_teaches_a_part_of_the_grid_and_exports_the_best(
     assert "no candidate meets" in capsys.readouterr().err
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("torch_here")
 def test_a_student_learns_from_a_model_file_and_carries_its_card(
     shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
