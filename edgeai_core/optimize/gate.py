@@ -70,7 +70,7 @@ def judge(variant: Measured, source: Measured, limits: Limits) -> Verdict:
     reasons = []
     if variant.ratio > SAME_TIME:
         reasons.append(f"slower here: {variant.ratio:.2f} times the source's time")
-    elif variant.size_bytes >= source.size_bytes and variant.ratio > 1 / SAME_TIME:
+    elif variant.size_bytes * SAME_TIME >= source.size_bytes and variant.ratio > 1 / SAME_TIME:
         reasons.append("neither smaller nor faster than the source")
     found = variant.faithfulness
     if found.agreement is not None and found.agreement.value is not None:

@@ -72,6 +72,7 @@ def torch_here() -> None:
     pytest.importorskip("onnx", reason="needs the extra `train`")
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("torch_here")
 def test_a_search_teaches_a_part_of_the_grid_and_exports_the_best(
     shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -103,6 +104,7 @@ def test_a_search_teaches_a_part_of_the_grid_and_exports_the_best(
     assert "no candidate meets" in capsys.readouterr().err
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("torch_here")
 def test_a_student_learns_from_a_model_file_and_carries_its_card(
     shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
