@@ -116,4 +116,4 @@ def test_a_rate_of_nothing_in_ten_hours_has_an_upper_bound() -> None:
     figure = _rate(0, 10.0, "radar alone")
     assert (figure.value, figure.low) == (0.0, 0.0)
     assert figure.high == pytest.approx(3.689 / 10, abs=0.001)
-    assert _rate(0, 0.0).value is None
+    assert _rate(0, 0.0, "radar alone").value is None
