@@ -73,6 +73,9 @@ class Recorder:
     def suspects(self) -> tuple[str, ...]:
         return ()
 
+    def at_odds(self) -> tuple[str, ...]:
+        return ()
+
 
 @pytest.fixture
 def perception(monkeypatch: pytest.MonkeyPatch) -> perceive.Perception:
