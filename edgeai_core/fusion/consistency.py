@@ -50,10 +50,10 @@ class SensorHealth:
     def __init__(
         self,
         dimension: int,
-        window_s: float = 1.5,
+        window_s: float = 1.0,
         least: float = 8.0,
-        found: float = 0.15,
-        excess: float = 6.0,
+        found: float = 0.35,
+        excess: float = 2.0,
         tracks: float = 1.5,
     ) -> None:
         self.dimension, self.window_s, self.least = dimension, window_s, least

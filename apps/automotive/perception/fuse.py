@@ -44,7 +44,7 @@ _SIZES = {
 """Length, width and height of road users, m, and their standard deviations: what is known before it is measured."""
 
 _BEHIND_M, _HIDDEN = 4.0, 0.2
-"""What lies so much farther in the same direction is hidden, and seen so much more seldom; so is what is far away."""
+"""What lies so much farther in the same direction is hidden, and seen so much more seldom."""
 
 _SURELY = 0.3
 """What a sensor sees more often than this it should see."""
@@ -378,7 +378,7 @@ def _sector(
 ) -> Callable[[Floats], Floats]:
     """Return the probability that a sensor sees a state: as declared within its sector, beyond hardly ever.
 
-    From half of its range on it falls to a fifth; so it does for what lies behind something nearer.
+    Of what lies behind something nearer it sees a fifth of that.
     """
 
     def sees(mean: Floats) -> Floats:
@@ -390,8 +390,7 @@ def _sector(
         half = (np.abs(np.sin(turn)) * mean[:, _LENGTH] + np.abs(np.cos(turn)) * mean[:, _WIDTH]) / 2
         aside = np.abs(np.mod(bearing[:, None] - bearing + np.pi, 2 * np.pi) - np.pi)
         behind = (aside * away < half) & (away[:, None] > away + _BEHIND_M)
-        share = np.clip(1.0 - 2.0 * (1.0 - _HIDDEN) * (away / range_m - 0.5), _HIDDEN, 1.0)
-        share = np.where(behind.any(axis=1), _HIDDEN, share)
+        share = np.where(behind.any(axis=1), _HIDDEN, 1.0)
         return np.where(within, share * detection, 0.02)
 
     return sees
