@@ -107,7 +107,7 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused(
     vector = GoldenVector({"x": np.zeros(100_000, np.uint8)}, {"y": np.zeros(1)})
     golden = write_golden(tmp_path / "a.npz", [vector], 0, 0)
     assert (tmp_path / "a.npz").stat().st_size < 10_000
-    with pytest.raises(ModelError, match="unpacks to .* at most 10,000 are read"):
+    with pytest.raises(ModelError, match=r"unpacks to .* at most 10,000 are read"):
         read_golden(tmp_path / "a.npz", golden)
 
 
