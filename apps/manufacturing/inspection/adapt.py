@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from apps.manufacturing.inspection.examples import Example, read_examples
 from apps.manufacturing.inspection.graft import FEATURES, FrozenModel
@@ -195,7 +196,7 @@ def _write_model(
         outputs = runner.run(inputs := inputs_of(pixels, frozen.size))
         score = np.float32(wanted[1] - wanted[0])
         worst = max(worst, abs(float(outputs["score"][0]) - float(score)))
-        quality = 1 / (1 + np.exp(slope * score - math.log(0.95 / 0.05)))
+        quality = expit(math.log(0.95 / 0.05) - slope * score)
         taught = {"score": np.array([score]), "quality": np.array([quality], np.float32)}
         vectors.append(GoldenVector(inputs, {**outputs, **taught}))
     golden = write_golden(folder / f"{model.stem}.golden.npz", vectors[:3], atol=0.02, rtol=0.01)
