@@ -23,11 +23,12 @@ MAX_PIXELS = 64 << 20
 class Picture:
     """One picture: ``pixels`` is (height, width) grey or (height, width, 3) blue, green, red; uint8, read-only.
 
-    ``name`` says where it is from: a file's name, a camera's.
+    ``name`` says where it is from: a file's name, a camera's. ``simulated``: no camera ever saw it.
     """
 
     pixels: NDArray[np.uint8]
     name: str = ""
+    simulated: bool = False
 
 
 def pictures_in(folder: Path) -> list[Path]:

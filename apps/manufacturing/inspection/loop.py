@@ -61,7 +61,7 @@ def picture_input(config: InspectionConfig) -> Input[Picture]:
 def _build(config: InspectionConfig, pictures: Input[Picture]) -> Parts[InspectionOutput]:
     """Open source and model. Imports here, so that a specification costs no numpy."""
     from apps.manufacturing.inspection.inspector import open_inspector
-    from apps.manufacturing.inspection.sources import picture_source, simulated
+    from apps.manufacturing.inspection.sources import picture_source
     from apps.manufacturing.inspection.watch import CameraWatch, Counter, StillPart
     from edgeai_core.runners.store import current_folder
     from edgeai_core.state import find_state
@@ -74,7 +74,6 @@ def _build(config: InspectionConfig, pictures: Input[Picture]) -> Parts[Inspecti
         CameraWatch(usual_of(inspector)),
         Counter(config.usual_reject_rate),
         StillPart() if config.trigger == "change" else None,
-        is_simulated=simulated(config),
     )
     return Parts((picture_source(config),), step, step.fall_back, _sinks(config))
 
@@ -117,13 +116,11 @@ class InspectionStep:
         watch: CameraWatch,
         counter: Counter,
         still: StillPart | None,
-        *,
-        is_simulated: bool,
     ) -> None:
         self._config, self._pictures, self._inspector = config, pictures, inspector
         self._watch, self._counter, self._still = watch, counter, still
-        self._simulated = is_simulated
-        self._output = InspectionOutput(config.line, "cannot tell", simulated=is_simulated)
+        self._simulated = False
+        self._output = InspectionOutput(config.line, "cannot tell")
         self._conditions: tuple[Condition, ...] | None = None
 
     def __call__(self, snapshot: Snapshot) -> Decision[InspectionOutput]:
@@ -132,6 +129,7 @@ class InspectionStep:
         live: dict[str, object] = {}
         for sample in snapshot[self._pictures].samples:
             picture = sample.data
+            self._simulated = picture.simulated
             with snapshot.stages.stage("camera"):
                 trouble = self._watch.look(picture.pixels)
             if self._still is not None and not self._still.arrived(picture.pixels):

@@ -32,11 +32,6 @@ def check_recording(path: Path) -> None:
     FolderSource(CAMERA, path, 1.0).check()
 
 
-def simulated(config: InspectionConfig) -> bool:
-    """Say whether nothing of what comes is real."""
-    return config.recording is None and not config.camera.command and not config.camera.device
-
-
 def _every_frame(config: InspectionConfig) -> Source[Any]:
     if config.recording is not None:
         from edgeai_core.sensors.folder import FolderSource

@@ -91,7 +91,7 @@ class LineSource:
         self._number += 1
         time_ns, self._due_ns = self._due_ns, self._due_ns + self._period_ns
         if made.ailment != "frozen" or self._last is None:
-            self._last = Picture(frozen(made.part.pixels), f"simulated-{self._number}")
+            self._last = Picture(frozen(made.part.pixels), f"simulated-{self._number}", simulated=True)
         return Reading(self._last, time_ns, self._number)
 
     def close(self) -> None:
