@@ -27,7 +27,7 @@ PAIR = 128
 WEIGHED = ("Conv", "Gemm", "MatMul")
 """Operators with weights."""
 
-_SCALES = np.linspace(0.7, 2.02, 34)
+_SCALES = np.append(np.linspace(0.7, 1.98, 33), 2.0)
 """Scales tried, as shares of the one at which the largest weight is 127; at 2 all fits into 7 bits."""
 
 _INT32 = 2**31 - 1
