@@ -40,6 +40,9 @@ def replay(
     configuration it was recorded with, unless --config or --set say otherwise.
     With --json an object per cycle that changed anything, with the whole output, then a summary.
     """
+    from edgeai_core.loop.realtime import hold_library_threads
+
+    hold_library_threads()  # as live, for sums that are divided among threads differ in the last bit
     from edgeai_core.recording.replay import is_recording
     from edgeai_core.testing.decisions import play
 

@@ -17,6 +17,12 @@ _MCL_CURRENT_AND_FUTURE = 3
 _SWITCH_INTERVAL_S = 0.0002
 _PRIORITY_OF_HELPERS = 1
 
+LIBRARY_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
+"""The environment of a loop's process, where nobody set it otherwise: numpy and OpenCV start no threads of their own.
+
+With one process per loop their threads, which wait by spinning, take the cores from one another.
+"""
+
 HOW_TO_GET_PRIORITY = (
     "give the user an rtprio limit: `USER - rtprio 80` in /etc/security/limits.conf, LimitRTPRIO=80 in a systemd unit, "
     "--ulimit rtprio=80 or --cap-add=SYS_NICE for a container"
@@ -25,6 +31,12 @@ HOW_TO_LOCK_MEMORY = (
     "give the user a memlock limit: `USER - memlock unlimited` in /etc/security/limits.conf, LimitMEMLOCK=infinity in "
     "a systemd unit, --ulimit memlock=-1 for a container"
 )
+
+
+def hold_library_threads() -> None:
+    """Set ``LIBRARY_THREADS`` for this process where nothing is set; it counts until numpy is imported."""
+    for name, value in LIBRARY_THREADS.items():
+        os.environ.setdefault(name, value)
 
 
 def apply_realtime(wish: Realtime) -> list[str]:

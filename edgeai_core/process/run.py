@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -21,6 +22,7 @@ from edgeai_core.alerts.walltime import now
 from edgeai_core.decision import Condition, Priority
 from edgeai_core.errors import EdgeAIError
 from edgeai_core.log import set_up_logging
+from edgeai_core.loop.realtime import LIBRARY_THREADS
 from edgeai_core.loop.statistics import read_progress
 from edgeai_core.process.parent import die_with_parent
 from edgeai_core.process.supervisor import ChildEvent, ChildSpec, EventKind, Supervisor
@@ -87,7 +89,12 @@ def _spec(child: PlannedChild, state: State) -> ChildSpec:
     app, _, loop = child.name.partition(".")
     progress = None if child.service else lambda: read_progress(state.statistics(app, loop))
     return ChildSpec(
-        child.name, child.argv, progress=progress, stall_after_s=child.stall_after_s, service=child.service
+        child.name,
+        child.argv,
+        {name: value for name, value in LIBRARY_THREADS.items() if name not in os.environ},
+        progress=progress,
+        stall_after_s=child.stall_after_s,
+        service=child.service,
     )
 
 
