@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeai_core.arrayfile import read_npz
 from edgeai_core.errors import InputError, MissingExtraError, ModelError, first_line
 from edgeai_core.optimize.profiles import Profile
 from edgeai_core.runners.card import (
@@ -108,13 +109,7 @@ def read_samples(path: Path, card: ModelCard) -> list[Sample]:
 
     Raises InputError that names the file and what is wrong with it.
     """
-    try:
-        if path.stat().st_size > MAX_SAMPLES_BYTES:
-            raise InputError(f"{path}: is larger than {MAX_SAMPLES_BYTES >> 20} MiB")
-        with np.load(path, allow_pickle=False) as packed:
-            arrays = {name: packed[name] for name in packed.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise InputError(f"{path}: cannot be read as an .npz of arrays: {first_line(error)}") from error
+    arrays = read_npz(path, f"{path}: cannot be read as an .npz of arrays", MAX_SAMPLES_BYTES)
     names = [spec.name for spec in card.inputs]
     if sorted(arrays) != sorted(names):
         raise InputError(f"{path}: holds {sorted(arrays)}; the model's inputs are {sorted(names)}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeai_core.arrayfile import read_npy, read_npz
 from edgeai_core.errors import InputError
 
 MAX_EXAMPLES = 200_000
@@ -189,17 +189,16 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
 
     Raises InputError; nothing in the file is run.
     """
+    name = f"{path}: cannot be read as arrays"
+    if path.suffix != ".npy":
+        return read_npz(path, name, MAX_BYTES)
     try:
-        if path.suffix == ".npy":
-            with path.open("rb") as file:
-                return {"inputs": np.load(file, allow_pickle=False)}
-        with zipfile.ZipFile(path) as packed:
-            if sum(entry.file_size for entry in packed.infolist()) > MAX_BYTES:
-                raise InputError(f"{path}: unpacks to more than {MAX_BYTES >> 30} GiB")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read as arrays: {error}") from error
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{name}: is larger than {MAX_BYTES >> 30} GiB")
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror or error}") from error
+    return {"inputs": read_npy(content, name, MAX_BYTES)}
 
 
 def _check_classes(path: Path, classes: tuple[str, ...]) -> None:
