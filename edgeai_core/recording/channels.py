@@ -27,6 +27,7 @@ class LoopChannels:
 
     def __init__(self, began: Began, raw: bytes, clock_ns: int, views: dict[str, str]) -> None:
         self.name = f"{began.app}.{began.loop}"
+        self._began = began
         self.head = Entry(EXACT_TOPIC + self.name, began.at_ns + clock_ns, raw)
         self._clock_ns = clock_ns
         self._views = views
@@ -34,6 +35,10 @@ class LoopChannels:
         self._conditions: frozenset[tuple[str, str]] | None = frozenset()
         self._fault: tuple[str, str] | None = None
         self._told: set[str] = set()
+
+    def anew(self) -> LoopChannels:
+        """Return the same loop for another file, to which its conditions are new."""
+        return LoopChannels(self._began, self.head.data, self._clock_ns, self._views)
 
     def entries(self, record: Record, raw: bytes) -> Iterator[Entry]:
         """Yield the exact entry of a record first, then those for people."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import queue
+import selectors
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from edgeai_core.alerts.alert import AlertEvent
@@ -16,7 +17,7 @@ from edgeai_core.decision import Priority
 from edgeai_core.errors import EdgeAIError, InputError, JournalError
 from edgeai_core.recording import foxglove
 from edgeai_core.recording.channels import LOG_TOPIC, LoopChannels
-from edgeai_core.recording.evidence import EvidenceLimits, EvidenceRing
+from edgeai_core.recording.evidence import EvidenceLimits, EvidenceRing, Raw
 from edgeai_core.recording.file import Entry, RecordingFile, shown_entry
 from edgeai_core.recording.record import (
     HEAD,
@@ -35,7 +36,7 @@ log = logging.getLogger("edgeai.recorder")
 _LARGEST_KEPT_EXACT = 64 << 10
 """In an alert's evidence an arrival larger than this is kept as its preview, where it has one."""
 
-_WAITING = 256  # records between the readers and the writer; past it the loops' own queues fill
+_RECEIVE_BYTES = 1 << 20
 _TICK_S = 0.2
 _JOURNAL_EVERY_S = 1.0
 _END_WITHIN_S = 4.0
@@ -58,10 +59,10 @@ class Recorder:
         self._state = state
         self._file = None if file is None else RecordingFile(_free(file), self._clock_ns, max_bytes)
         self._evidence = None if evidence is None else EvidenceRing(state.evidence, self._clock_ns, evidence)
-        self._loops: dict[str, LoopChannels] = {}
+        self._loops: list[LoopChannels] = []
         self._views: dict[str, str] = {}
-        self._waiting: queue.Queue[tuple[str, bytes]] = queue.Queue(_WAITING)
-        self._connections: set[str] = set()
+        self._selector = selectors.DefaultSelector()
+        self._connections: set[_Connection] = set()
         self._stop = threading.Event()
         self._journal: Journal | None = None
         self._seen = 0
@@ -74,20 +75,21 @@ class Recorder:
         except OSError as error:
             raise InputError(f"{path}: the recorder cannot listen: {error.strerror}") from error
         self._listener.listen(64)
+        self._selector.register(self._listener, selectors.EVENT_READ)
 
     def run(self) -> None:
         """Record until stopped and every loop has said its last, or some seconds after."""
-        threading.Thread(target=self._accept, name="accept", daemon=True).start()
         self._look_at_journal()
         ends_s: float | None = None
         while True:
-            try:
-                name, raw = self._waiting.get(timeout=_TICK_S)
-            except queue.Empty:
-                if self._stop.is_set() and not self._connections:
-                    break
-            else:
-                self._take(name, raw)
+            ready = self._selector.select(_TICK_S)
+            for key, _ in ready:
+                if isinstance(key.data, _Connection):
+                    self._receive(key.data)
+                else:
+                    self._accept()
+            if not ready and self._stop.is_set() and not self._connections:
+                break
             if self._stop.is_set():
                 ends_s = ends_s or time.monotonic() + _END_WITHIN_S
                 if time.monotonic() > ends_s:
@@ -109,51 +111,55 @@ class Recorder:
     # -- from the loops
 
     def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            name = f"{connection.fileno()}-{time.monotonic_ns()}"
-            self._connections.add(name)
-            threading.Thread(target=self._receive, args=(name, connection), daemon=True).start()
+        with contextlib.suppress(OSError):
+            connection = _Connection(self._listener.accept()[0])
+            self._connections.add(connection)
+            self._selector.register(connection.socket, selectors.EVENT_READ, connection)
 
-    def _receive(self, name: str, connection: socket.socket) -> None:
-        """Pass on what one loop's process sends; what makes no sense ends the connection."""
+    def _receive(self, connection: _Connection) -> None:
+        """Take what one loop's process has sent; what makes no sense ends the connection."""
         try:
-            with connection:
-                while (raw := _read_record(connection)) is not None:
-                    self._waiting.put((name, raw))
-        except (OSError, InputError) as error:
-            log.warning("a loop's records end: %s", error)
-        finally:
-            self._connections.discard(name)
+            for raw in connection.records():
+                self._take(connection, raw)
+        except (OSError, InputError, EOFError) as error:
+            if not isinstance(error, EOFError):
+                log.warning("a loop's records end: %s", error)
+            self._selector.unregister(connection.socket)
+            connection.socket.close()
+            self._connections.discard(connection)
 
-    def _take(self, name: str, raw: bytes) -> None:
+    def _take(self, connection: _Connection, raw: bytes) -> None:
+        loop = connection.loop
         try:
-            record = from_bytes(raw, aligned=False)
-            if isinstance(record, Began):
-                self._loops[name] = loop = LoopChannels(record, raw, self._clock_ns, self._views)
+            if loop is None:
+                began = from_bytes(raw, aligned=False)
+                if not isinstance(began, Began):
+                    raise InputError("what came first does not say of which loop it is")
+                connection.loop = loop = LoopChannels(began, raw, self._clock_ns, self._views)
+                self._loops.append(loop)
                 self._write(loop.head)
                 return
-            loop = self._loops[name]
-        except (EdgeAIError, KeyError) as error:
+            if self._file is not None:
+                for entry in loop.entries(from_bytes(raw, aligned=False), raw):
+                    self._file.write(entry)
+            if self._evidence is not None:
+                self._keep(self._evidence, loop, raw)
+        except EdgeAIError as error:
             log.error("a record cannot be read: %s", error)
-            return
-        exact, *shown = loop.entries(record, raw)
-        if self._file is not None:
-            for entry in (exact, *shown):
-                self._file.write(entry)
-        if self._evidence is not None:
-            if (
-                isinstance(record, Arrived)
-                and len(raw) > _LARGEST_KEPT_EXACT
-                and any(e.schema for e in shown)
-            ):
+
+    def _keep(self, ring: EvidenceRing, loop: LoopChannels, raw: bytes) -> None:
+        """Keep a record as it is; of a large arrival that has a preview, the preview."""
+        now_ns = time.monotonic_ns() + self._clock_ns
+        if len(raw) > _LARGEST_KEPT_EXACT:
+            record = from_bytes(raw, aligned=False)
+            _, *shown = loop.entries(record, raw)
+            if isinstance(record, Arrived) and any(entry.schema for entry in shown):
                 gone = Missing(1, f"of {record.source} only a preview was kept", record.at_ns)
-                exact = Entry(exact.topic, exact.log_ns, b"".join(to_buffers(gone)))
-            for entry in (exact, *shown):
-                self._evidence.add(entry)
+                ring.add(Entry(loop.head.topic, shown[0].log_ns, b"".join(to_buffers(gone))))
+                for entry in shown:
+                    ring.add(entry)
+                return
+        ring.add(Raw(loop, raw, now_ns))
 
     # -- time
 
@@ -192,7 +198,7 @@ class Recorder:
         self._write(shown_entry(LOG_TOPIC, foxglove.text(line, at_ns, name, str(alert.priority)), at_ns))
         if self._evidence is not None and event.kind == "raised" and alert.priority is Priority.HIGH:
             raised_ns = alert.monotonic_ns + self._clock_ns
-            heads = [loop.head for loop in self._loops.values()]
+            heads = [loop.head for loop in self._loops]
             self._evidence.alert(alert.id, raised_ns, heads, {"code": alert.code, "subject": alert.subject})
 
     def _write(self, entry: Entry) -> None:
@@ -202,7 +208,10 @@ class Recorder:
             self._evidence.add(entry)
 
     def _close(self) -> None:
+        self._selector.close()
         self._listener.close()
+        for connection in self._connections:
+            connection.socket.close()
         with contextlib.suppress(OSError):
             (self._state.run / SOCKET).unlink()
         if self._file is not None:
@@ -214,27 +223,35 @@ class Recorder:
             self._journal.close()
 
 
-def _read_record(connection: socket.socket) -> bytes | None:
-    head = bytearray(HEAD.size)
-    if not _fill(connection, memoryview(head)):
-        return None
-    message_bytes, array_bytes = HEAD.unpack(head)
-    if message_bytes + array_bytes > MAX_RECORD_BYTES:
-        raise InputError(f"a record of {message_bytes + array_bytes} bytes is too large")
-    record = bytearray(HEAD.size + message_bytes + array_bytes)
-    record[: HEAD.size] = head
-    return bytes(record) if _fill(connection, memoryview(record)[HEAD.size :]) else None
+class _Connection:
+    """One loop's process: what it sends, cut into records. ``loop`` is known from the first of them."""
 
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.loop: LoopChannels | None = None
+        connection.setblocking(False)
+        self._came = bytearray()
 
-def _fill(connection: socket.socket, room: memoryview) -> bool:
-    """Receive as much as there is room for; False where the other side is gone before."""
-    got = 0
-    while got < len(room):
-        count = connection.recv_into(room[got:])
-        if count == 0:
-            return False
-        got += count
-    return True
+    def records(self) -> Iterator[bytes]:
+        """Yield what has come whole. Raises EOFError where the other side is gone, OSError, InputError."""
+        try:
+            came = self.socket.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        if not came:
+            raise EOFError
+        self._came += came
+        at = 0
+        while len(self._came) >= at + HEAD.size:
+            message_bytes, array_bytes = HEAD.unpack_from(self._came, at)
+            if message_bytes + array_bytes > MAX_RECORD_BYTES:
+                raise InputError(f"a record of {message_bytes + array_bytes} bytes is too large")
+            end = at + HEAD.size + message_bytes + array_bytes
+            if len(self._came) < end:
+                break
+            yield bytes(memoryview(self._came)[at:end])
+            at = end
+        del self._came[:at]
 
 
 def _free(path: Path) -> Path:

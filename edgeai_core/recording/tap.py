@@ -29,6 +29,9 @@ SOCKET = "recorder.sock"
 _MOST_RECORDS = 20_000
 _MOST_BYTES = 128 << 20
 _RETRY_S = 0.1
+_SEND_EVERY_S = 0.02
+"""Records are sent so often, together: to wake a thread for each would take the loop's core from it each time."""
+_SEND_BYTES = 256 << 10
 _SEND_WITHIN_S = 5.0
 _LONGEST_PATH = 107
 
@@ -43,13 +46,13 @@ class RecordingTap:
         self._address = socket_address(run / SOCKET)
         self._began = Began(app, loop, uuid.uuid4().hex, time.monotonic_ns(), config)
         self._max_bytes = max_bytes
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._queue: deque[tuple[int, Record | list[Any]]] = deque()
         self._bytes = 0
         self._lost = 0
         self._lost_why = ""
         self._told: set[str] = set()
-        self._closing = False
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"recording {app}.{loop}", daemon=True)
         self._thread.start()
 
@@ -72,64 +75,72 @@ class RecordingTap:
 
     def close(self, timeout_s: float = 3.0) -> None:
         """Send what waits, and end."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
+        self._closing.set()
         self._thread.join(timeout_s)
         if self.dropped:
             log.warning("%d records of this loop are missing in the recording", self.dropped)
 
     def _put(self, size: int, item: Record | list[Any]) -> None:
-        with self._changed:
+        with self._lock:
             if len(self._queue) >= _MOST_RECORDS or self._bytes + size > self._max_bytes:
-                self.dropped += 1
-                self._lost += 1
-                self._lost_why = "the recorder could not keep up"
+                self._count_lost("the recorder could not keep up", 1)
                 return
             self._queue.append((size, item))
             self._bytes += size
-            self._changed.notify()
 
-    def _lose(self, what: str, error: Exception) -> None:
-        with self._changed:
-            self.dropped += 1
-            self._lost += 1
-            self._lost_why = f"{what}: {error}"
+    def _lose(self, what: str, error: Exception, count: int = 1) -> None:
+        with self._lock:
+            self._count_lost(f"{what}: {error}", count)
         if what not in self._told:
             self._told.add(what)
             log.error("%s: %s", what, error)
 
+    def _count_lost(self, why: str, count: int) -> None:
+        self.dropped += count
+        self._lost += count
+        self._lost_why = why
+
     def _run(self) -> None:
         connection: socket.socket | None = None
         while True:
+            closing = self._closing.wait(_SEND_EVERY_S if connection is not None else _RETRY_S)
             if connection is None:
                 connection = self._connect()
-            with self._changed:
-                if connection is None:
-                    if self._closing:
-                        self.dropped += len(self._queue)
-                        return
-                    self._changed.wait(_RETRY_S)
-                    continue
-                while not self._queue and not self._closing:
-                    self._changed.wait()
-                if not self._queue:
-                    break
-                size, item = self._queue.popleft()
-                self._bytes -= size
+            if connection is not None:
+                connection = self._send_all(connection)
+            if closing:
+                break
+        with self._lock:
+            self.dropped += len(self._queue)
+        if connection is not None:
+            connection.close()
+
+    def _send_all(self, connection: socket.socket) -> socket.socket | None:
+        """Send what waits; None where the recorder has gone."""
+        batch = _Batch(connection)
+        try:
+            while (item := self._next()) is not None:
+                try:
+                    batch.add(item if isinstance(item, list) else to_buffers(item))
+                except InputError as error:
+                    self._lose(f"input {getattr(item, 'source', '')} cannot be recorded", error)
+            batch.flush()
+        except OSError as error:
+            self._lose("the recorder went away", error, batch.unsent)
+            connection.close()
+            return None
+        return connection
+
+    def _next(self) -> Record | list[Any] | None:
+        with self._lock:
+            if self._lost:
                 lost, self._lost = self._lost, 0
-            try:
-                if lost:
-                    _send(connection, to_buffers(Missing(lost, self._lost_why, time.monotonic_ns())))
-                _send(connection, item if isinstance(item, list) else to_buffers(item))
-            except InputError as error:
-                what = getattr(item, "source", "a record")
-                self._lose(f"input {what} cannot be recorded", error)
-            except OSError as error:
-                self._lose("the recorder went away", error)
-                connection.close()
-                connection = None
-        connection.close()
+                return Missing(lost, self._lost_why, time.monotonic_ns())
+            if not self._queue:
+                return None
+            size, item = self._queue.popleft()
+            self._bytes -= size
+            return item
 
     def _connect(self) -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -141,6 +152,37 @@ class RecordingTap:
             connection.close()
             return None
         return connection
+
+
+class _Batch:
+    """Records on their way, joined where they are small. ``unsent``: how many have not been sent whole."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.unsent = 0
+        self._connection = connection
+        self._joined = bytearray()
+
+    def add(self, buffers: list[Any]) -> None:
+        """Send a record, now or with those that follow."""
+        self.unsent += 1
+        for buffer in buffers:
+            if len(buffer) > _SEND_BYTES:
+                self._send_joined()
+                self._connection.sendall(buffer)
+            else:
+                self._joined += buffer
+        if len(self._joined) > _SEND_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was kept back."""
+        self._send_joined()
+        self.unsent = 0
+
+    def _send_joined(self) -> None:
+        if self._joined:
+            self._connection.sendall(self._joined)
+            self._joined = bytearray()
 
 
 def socket_address(path: Path) -> str:

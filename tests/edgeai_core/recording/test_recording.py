@@ -281,7 +281,8 @@ def test_a_file_cut_anywhere_reads_up_to_its_last_whole_chunk(recorded: Path, tm
     for share in (0.15, 0.4, 0.6, 0.8, 0.97):
         cut.write_bytes(data[: int(len(data) * share)])
         verdict = Verdict()
-        counts.append(len(list(replay_recording(cut, {NAME: watch()}, verdict))))
+        list(replay_recording(cut, {NAME: watch()}, verdict))
+        counts.append(len(list(read_entries(cut))))
         assert verdict.cut
         assert not verdict.different
     assert counts == sorted(counts)
