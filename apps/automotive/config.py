@@ -72,7 +72,10 @@ class BrakingConfig(BaseModel):
     )
     cores: tuple[int, ...] = ()
     priority: int | None = Field(
-        default=None, ge=1, le=99, description="SCHED_FIFO, where the machine allows it"
+        default=20,
+        ge=1,
+        le=99,
+        description="SCHED_FIFO, where the machine allows it: the brake comes before all",
     )
 
     @property

@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
+START_WITHIN_S = 15.0
+"""So long after its own start a loop waits for the others' first data; processes load models meanwhile."""
+
+
 class ObjectKind(IntEnum):
     """What a road user or thing is."""
 

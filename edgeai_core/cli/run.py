@@ -159,6 +159,7 @@ def _children(
                 *_play(chosen, spec),
             ],
             stall_after_s=stall_after_s(spec),
+            after=[f"{app}.{name}" for name in spec.after],
         )
         for spec in chosen.loops
     ]

@@ -215,14 +215,16 @@ class Loop:
 
     @property
     def starting(self) -> bool:
-        """Whether a required input has yet to deliver for the first time, within its age limit (else 1 s)."""
+        """Whether a required input has yet to deliver for the first time, and may still take that long."""
         if not self._complete:
             self._drain()
         if self._complete or self.mailbox.complete:
             self._complete = True
             return False
-        limits_s = [each.max_age_s or 1.0 for each in self.spec.inputs if each.required]
-        return self._clock.now_ns() - self._started_ns <= max(limits_s) * _SECOND_NS and not self.mailbox.over
+        limit_s = self.spec.start_within_s
+        if limit_s is None:
+            limit_s = max(each.max_age_s or 1.0 for each in self.spec.inputs if each.required)
+        return self._clock.now_ns() - self._started_ns <= limit_s * _SECOND_NS and not self.mailbox.over
 
     def finished_by(self, cycle: Cycle[Any]) -> bool:
         """Whether that was the last cycle: the inputs have ended and there is nothing more to see."""

@@ -180,6 +180,9 @@ class LoopSpec(Generic[O]):
     ``deadline_s`` counts from the release. ``safe`` holds when even the fallback fails.
     ``rules`` say by condition code how a condition becomes an alert.
     ``streams`` declares what it hands to other loops beside its output.
+    ``start_within_s``: how long required inputs may take to come for the first time, before that is a fault; None:
+    as long as they may be old later, and a second where they may be of any age.
+    ``after``: loops of the app whose processes are to be up before this one's is started.
     """
 
     name: str
@@ -192,6 +195,8 @@ class LoopSpec(Generic[O]):
     degradations: tuple[Degradation, ...] = ()
     realtime: Realtime = Realtime()
     streams: Mapping[str, Stream] = field(default_factory=dict)
+    start_within_s: float | None = None
+    after: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         sources = [each.source for each in self.inputs]

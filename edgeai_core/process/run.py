@@ -41,6 +41,7 @@ class PlannedChild:
     argv: Sequence[str]
     service: bool = False
     stall_after_s: float = 5.0
+    after: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def _spec(child: PlannedChild, state: State) -> ChildSpec:
         {name: value for name, value in LIBRARY_THREADS.items() if name not in os.environ},
         progress=progress,
         stall_after_s=child.stall_after_s,
+        after=tuple(child.after),
         service=child.service,
     )
 

@@ -19,6 +19,7 @@ FINAL_EXIT_CODES = frozenset({2, 3, 4, 7})
 """What no restart cures: a configuration, an input file, a model, a missing extra (see ``edgeai_core.errors``)."""
 
 _TICK_S = 0.1
+_WAIT_FOR_OTHERS_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class ChildSpec:
     whose number stands still for ``stall_after_s`` is killed and restarted. None: it is not watched.
     ``ready_within_s`` bounds the time to the first number: engines load, models are checked.
     ``service``: a child that serves the others and does not keep the run alive by itself.
+    ``after``: children that are to make progress before this one is started; after some seconds it is all the same.
     """
 
     name: str
@@ -38,6 +40,7 @@ class ChildSpec:
     stall_after_s: float = 5.0
     ready_within_s: float = 60.0
     service: bool = False
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,9 @@ class Supervisor:
         ends_at = None if seconds is None else time.monotonic() + seconds
         try:
             while not self._stopping and (ends_at is None or time.monotonic() < ends_at):
+                down = {child.spec.name for child in self._children if not child.up}
                 for child in self._children:
-                    child.look()
+                    child.look(waits=not down.isdisjoint(child.spec.after))
                 if all(child.over for child in self._children if not child.spec.service):
                     break
                 self._wake.wait(_TICK_S)
@@ -143,6 +147,7 @@ class _Child:
         self._on_event = on_event
         self._process: subprocess.Popen[bytes] | None = None
         self._start_at = 0.0
+        self._waits_until = time.monotonic() + _WAIT_FOR_OTHERS_S
         self._back_off_s = policy.first_s
         self._deaths: deque[float] = deque()
         self._started_at = 0.0
@@ -151,13 +156,18 @@ class _Child:
         self._progress_at = 0.0
         self._is_well = False
 
-    def look(self) -> None:
-        """Start what is due, notice what died, end what hangs."""
+    @property
+    def up(self) -> bool:
+        """Whether it has come so far that others may build on it, or will never."""
+        return self._is_well or self.over
+
+    def look(self, *, waits: bool = False) -> None:
+        """Start what is due, notice what died, end what hangs. ``waits``: others are to be up first."""
         now = time.monotonic()
         if self.over:
             return
         if self._process is None:
-            if now >= self._start_at:
+            if now >= self._start_at and not (waits and now < self._waits_until):
                 self._start(now)
             return
         code = self._process.poll()

@@ -21,8 +21,12 @@ log = logging.getLogger("edgeai.recording")
 
 _SECOND_NS = 1_000_000_000
 _MOST_OPEN = 4
-_WRITE_FOR_S = 0.05
+_WRITE_FOR_S = 0.01
 """So long at a time what an alert found in memory is written; what comes meanwhile waits in the loops' queues."""
+
+
+_WRITE_AT_END_S = 2.0
+"""So long the end of a run waits for what is still to be written: a supervisor kills what takes longer to end."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,9 @@ class _Open:
     waiting: deque[Entry | Raw]
     loops: dict[LoopChannels, LoopChannels] = field(default_factory=dict)
 
-    def write(self, until_s: float | None = None) -> None:
+    def write(self, until_s: float) -> None:
         """Write what waits, no longer than to this moment of the monotonic clock."""
-        while self.waiting and (until_s is None or time.monotonic() < until_s):
+        while self.waiting and time.monotonic() < until_s:
             each = self.waiting.popleft()
             for entry in (each,) if isinstance(each, Entry) else self._entries(each):
                 self.file.write(entry)
@@ -142,8 +146,13 @@ class EvidenceRing:
 
     def close(self) -> None:
         """Close everything, complete or not."""
+        until_s = time.monotonic() + _WRITE_AT_END_S
         for each in self._open:
-            each.write()
+            each.write(until_s)
+            if each.waiting:
+                log.warning(
+                    "%s: ends early, %d records were still to be written", each.file.path, len(each.waiting)
+                )
             each.file.close()
         self._open = []
 

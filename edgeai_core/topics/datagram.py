@@ -109,6 +109,10 @@ class DatagramReceiver:
 _RECEIVE_BYTES = 256 * 1024
 
 
+_LOOK_EVERY_NS = 20_000_000
+"""Where somebody listens, a folder is looked at so often for others: a fast loop would ask the kernel all the time."""
+
+
 @dataclass
 class _Folder:
     """A folder of sockets: its names, cached until it changes, and addresses that fit ``sun_path``."""
@@ -118,12 +122,17 @@ class _Folder:
     _seen: tuple[int, int] = (-1, -1)
     _addresses: dict[str, str] = field(default_factory=dict, repr=False)
     _descriptor: int | None = field(default=None, repr=False)
+    _look_again_ns: int = 0
 
     def names(self) -> tuple[str, ...]:
+        now_ns = time.monotonic_ns()
+        if self._names and now_ns < self._look_again_ns:
+            return self._names
+        self._look_again_ns = now_ns + _LOOK_EVERY_NS
         try:
             status = os.stat(self.path)
         except OSError:
-            self._seen = (-1, -1)
+            self._seen, self._names = (-1, -1), ()
             return ()
         # A change within the clock tick of the last look would be missed: a fresh folder is looked at again.
         settled = time.time_ns() - status.st_mtime_ns > 50_000_000
@@ -151,7 +160,7 @@ class _Folder:
         with contextlib.suppress(OSError):
             os.unlink(self.path / name)
         self._addresses.pop(name, None)
-        self._seen = (-1, -1)
+        self._seen, self._look_again_ns = (-1, -1), 0
 
     def close(self) -> None:
         if self._descriptor is not None:

@@ -227,48 +227,78 @@ def _unpack_list(code: int, data: bytes) -> list[Any]:
 def _rebuild(value: Any, wanted: Any, depth: int) -> Any:
     if depth > _MAX_DEPTH:
         raise ValueError(f"it is nested more than {_MAX_DEPTH} deep")
-    if _is_numpy(value):
-        return value
-    origin = typing.get_origin(wanted)
-    arguments = typing.get_args(wanted)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        choices = [each for each in arguments if each is not type(None)]
-        return _rebuild(value, choices[0], depth + 1) if len(choices) == 1 else value
-    if origin is tuple and isinstance(value, list):
-        if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return tuple(_rebuild(each, arguments[0], depth + 1) for each in value)
-        if arguments and len(arguments) != len(value):
-            raise ValueError(f"{len(value)} items where {len(arguments)} belong")
-        return tuple(_rebuild(v, a, depth + 1) for v, a in zip(value, arguments, strict=True))
-    if origin is list and isinstance(value, list) and arguments:
-        return [_rebuild(each, arguments[0], depth + 1) for each in value]
-    if (
-        isinstance(origin, type)
-        and issubclass(origin, Mapping)
-        and isinstance(value, dict)
-        and len(arguments) == 2
-    ):
-        return {key: _rebuild(each, arguments[1], depth + 1) for key, each in value.items()}
-    if not isinstance(wanted, type):
-        return value
-    if issubclass(wanted, Enum):
-        return wanted(value)
-    if dataclasses.is_dataclass(wanted):
-        if not isinstance(value, dict):
-            raise ValueError(f"a {type(value).__name__} where a {wanted.__name__} belongs")
-        hints = _hints(wanted)
-        return wanted(**{
-            field.name: _rebuild(value[field.name], hints[field.name], depth + 1)
-            for field in dataclasses.fields(wanted)
-            if field.init and field.name in value
-        })  # fmt: skip
-    if wanted is float and isinstance(value, int):
-        return float(value)
-    if wanted is tuple and isinstance(value, list):
-        return tuple(value)
+    return _builder(wanted)(value, depth)
+
+
+def _as_it_is(value: Any, depth: int) -> Any:
     return value
+
+
+def _number(value: Any, depth: int) -> Any:
+    return float(value) if isinstance(value, int) else value
+
+
+@functools.lru_cache(maxsize=1024)
+def _builder(wanted: Any) -> Callable[[Any, int], Any]:
+    """Return what makes a value of a type, given how deep it lies: a fast loop has no time to look at the type anew.
+
+    Arrays, and what is not of the shape that the type expects, stay as they are.
+    """
+    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin in (typing.Union, types.UnionType):
+        choices = [each for each in arguments if each is not type(None)]
+        if len(choices) != 1:
+            return _as_it_is
+        return lambda value, depth: None if value is None else _rebuild(value, choices[0], depth + 1)
+    if origin in (tuple, list) and arguments:
+        return functools.partial(_build_items, origin, arguments)
+    if isinstance(origin, type) and issubclass(origin, Mapping) and len(arguments) == 2:
+        return functools.partial(_build_mapping, arguments[1])
+    if not isinstance(wanted, type):
+        return _as_it_is
+    if issubclass(wanted, Enum):
+        return lambda value, depth: value if _is_numpy(value) else wanted(value)
+    if dataclasses.is_dataclass(wanted):
+        return functools.partial(_build_dataclass, wanted)
+    if wanted is tuple:
+        return lambda value, depth: tuple(value) if isinstance(value, list) else value
+    return _number if wanted is float else _as_it_is
+
+
+def _build_items(origin: Any, arguments: tuple[Any, ...], value: Any, depth: int) -> Any:
+    if not isinstance(value, list):
+        return value
+    if origin is list or (len(arguments) == 2 and arguments[1] is Ellipsis):
+        return origin(_rebuild(each, arguments[0], depth + 1) for each in value)
+    if len(arguments) != len(value):
+        raise ValueError(f"{len(value)} items where {len(arguments)} belong")
+    return tuple(_rebuild(v, a, depth + 1) for v, a in zip(value, arguments, strict=True))
+
+
+def _build_mapping(item: Any, value: Any, depth: int) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: _rebuild(each, item, depth + 1) for key, each in value.items()}
+
+
+def _build_dataclass(wanted: type[Any], value: Any, depth: int) -> Any:
+    if not isinstance(value, dict):
+        if _is_numpy(value):
+            return value
+        raise ValueError(f"a {type(value).__name__} where a {wanted.__name__} belongs")
+    if depth >= _MAX_DEPTH:
+        raise ValueError(f"it is nested more than {_MAX_DEPTH} deep")
+    return wanted(**{
+        name: build(value[name], depth + 1) for name, build in _field_builders(wanted) if name in value  # type: ignore[arg-type]
+    })  # fmt: skip
+
+
+@functools.lru_cache(maxsize=256)
+def _field_builders(wanted: Any) -> tuple[tuple[str, Callable[[Any, int], Any]], ...]:
+    hints = _hints(wanted)
+    return tuple(
+        (field.name, _builder(hints[field.name])) for field in dataclasses.fields(wanted) if field.init
+    )
 
 
 @functools.lru_cache(maxsize=256)

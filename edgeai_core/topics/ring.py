@@ -143,6 +143,7 @@ class RingReader:
             newest = self._number(_NEWEST_AT)
             after = max(newest - 1, 0) if self.written_to else newest
         self.last = after
+        self._last_at = _PAGE
 
     @property
     def written_to(self) -> bool:
@@ -166,24 +167,30 @@ class RingReader:
         if self._number(_NEWEST_AT) <= self.last:
             return None
         for _ in range(_MOST_TRIES):
-            waiting = [
-                (number, at)
-                for at in range(_PAGE, _PAGE + self._slots * self._stride, self._stride)
-                if (number := self._number(at)) > self.last
-            ]
-            if not waiting:
+            found = self._oldest()
+            if found is None:
                 return None
-            number, at = min(waiting)
+            number, at = found
             if not _lock(self._descriptor, fcntl.F_RDLCK, at):
                 continue  # it is being overwritten: what comes after it is next
             try:
                 if self._number(at) == number:
                     item = self._copy(at)
-                    self.last = number
+                    self.last, self._last_at = number, at
                     return number, *item
             finally:
                 _lock(self._descriptor, fcntl.F_UNLCK, at)
         return None
+
+    def _oldest(self) -> tuple[int, int] | None:
+        """Return the number and the place of the oldest item not seen yet; most often it is in the next slot."""
+        end = _PAGE + self._slots * self._stride
+        at = self._last_at + self._stride
+        at = _PAGE if at >= end else at
+        if self._number(at) == self.last + 1:
+            return self.last + 1, at
+        places = range(_PAGE, end, self._stride)
+        return min(((number, at) for at in places if (number := self._number(at)) > self.last), default=None)
 
     def close(self) -> None:
         """Let go of the memory."""

@@ -22,6 +22,8 @@ T = TypeVar("T")
 ENVELOPE_BYTES = 4096
 """Room in a slot beside the ``max_bytes`` of an item: its stamps, and the names and shapes of its arrays."""
 
+_LOOK_EVERY_NS = 20_000_000
+
 log = logging.getLogger("edgeai.streams")
 
 
@@ -97,6 +99,7 @@ class RingSource(Generic[T]):
         self._sequence: int | None = None  # what was last handed on
         self._offset = 0
         self._restarted = False
+        self._look_again_ns = 0
 
     @property
     def name(self) -> str:
@@ -116,6 +119,7 @@ class RingSource(Generic[T]):
         while (reading := self._next()) is None:
             if self._receiver.receive(max(until_s - time.monotonic(), 0.0)) is None:
                 return None
+            self._look_again_ns = 0  # somebody wrote, and perhaps not into this ring
         return reading
 
     def close(self) -> None:
@@ -130,7 +134,7 @@ class RingSource(Generic[T]):
     def _next(self) -> Reading[T] | None:
         item = None if self._ring is None else self._ring.next()
         if item is None:
-            if self._ring is not None and not self._ring.replaced:
+            if self._ring is not None and not self._replaced():
                 return None
             self._map(first=False)
             item = None if self._ring is None else self._ring.next()
@@ -144,6 +148,14 @@ class RingSource(Generic[T]):
             return Reading(data, time_ns, self._counted(int(sequence)), int(count))
         except (InputError, TypeError, ValueError) as error:
             raise SensorError(f"stream {self._topic}: {error}") from error
+
+    def _replaced(self) -> bool:
+        """Whether the ring is another one now, as far as it was looked at: a fast loop would ask all the time."""
+        now_ns = time.monotonic_ns()
+        if self._ring is None or now_ns < self._look_again_ns:
+            return False
+        self._look_again_ns = now_ns + _LOOK_EVERY_NS
+        return self._ring.replaced
 
     def _counted(self, sequence: int) -> int:
         """Return the counter to hand on: after a restart of the writer it never is above what came before."""

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from apps.automotive.braking.decide import RULES, Verdict, blind, conditions
 from apps.automotive.config import AutomotiveConfig
-from apps.automotive.messages import BrakeCommand, BrakeStage, Odometry, PointCloud, RadarScan, Tracks
+from apps.automotive.messages import (
+    START_WITHIN_S,
+    BrakeCommand,
+    BrakeStage,
+    Odometry,
+    PointCloud,
+    RadarScan,
+    Tracks,
+)
 from edgeai_core.decision import Decision
 from edgeai_core.loop.cycle import Fault, FaultKind
 from edgeai_core.loop.snapshot import Snapshot
@@ -39,6 +47,7 @@ def braking_loop(config: AutomotiveConfig) -> LoopSpec[BrakeCommand]:
         inputs=(ODOMETRY, RADAR, LIDAR, TRACKS),
         build=lambda: _build(config),
         deadline_s=DEADLINE_S,
+        start_within_s=START_WITHIN_S,
         safe=Decision(
             BrakeCommand(0, BrakeStage.PARTIAL, limits.blind_mps2, "the brake failed"), conditions=None
         ),

@@ -31,7 +31,7 @@ RULES: Mapping[str, Rule] = {
     Code.CAMERA_BLIND: Rule(raise_after_s=0.5, clear_after_s=1.0),
     Code.SENSOR_CONTRADICTED: Rule(raise_after_s=1.0, clear_after_s=3.0),
     Code.PERCEPTION_DEGRADED: Rule(clear_after_s=1.0),
-    Code.PERCEPTION_BLIND: Rule(clear_after_s=1.0),
+    Code.PERCEPTION_BLIND: Rule(raise_after_s=0.2, clear_after_s=1.0),
 }
 
 _TROUBLES = {

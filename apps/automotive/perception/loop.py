@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apps.automotive.messages import CameraImage, Odometry, PointCloud, RadarScan, Tracks, no_tracks
+from apps.automotive.messages import (
+    START_WITHIN_S,
+    CameraImage,
+    Odometry,
+    PointCloud,
+    RadarScan,
+    Tracks,
+    no_tracks,
+)
 from apps.automotive.perception.config import PerceptionConfig
 from apps.automotive.perception.decide import DEGRADATIONS, RULES, decide, unusable
 from edgeai_core.decision import Decision
@@ -36,6 +44,7 @@ def perception_loop(config: PerceptionConfig) -> LoopSpec[Tracks]:
         inputs=tuple(inputs.values()),
         build=lambda: _build(config, inputs),
         deadline_s=DEADLINE_S,
+        start_within_s=START_WITHIN_S,
         safe=Decision(no_tracks(lost=tuple(inputs)), conditions=None),
         rules=RULES,
         degradations=tuple(

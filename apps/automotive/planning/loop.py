@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from apps.automotive.config import AutomotiveConfig
-from apps.automotive.messages import Odometry, Plan, Route, Tracks
+from apps.automotive.messages import START_WITHIN_S, Odometry, Plan, Route, Tracks
 from apps.automotive.planning.decide import Code, blind, conditions
 from edgeai_core.decision import Decision, Rule
 from edgeai_core.loop.cycle import Fault
@@ -41,6 +41,7 @@ def planning_loop(config: AutomotiveConfig) -> LoopSpec[Plan]:
         inputs=(TRACKS, ROUTE, ODOMETRY),
         build=lambda: _build(config),
         deadline_s=DEADLINE_S,
+        start_within_s=START_WITHIN_S,
         safe=Decision(NO_PLAN, conditions=None),
         rules=RULES,
     )

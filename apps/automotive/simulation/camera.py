@@ -123,6 +123,12 @@ class Camera:
         self._road: Road | None = None
         self._bodies: dict[int, Body] = {}
 
+    def prepare(self, scene: Scene) -> None:
+        """Build road, surroundings and road users, which the first pictures would have to."""
+        self._pave(scene.road)
+        for index in range(len(scene.object_id)):
+            self._body(scene, index)
+
     def render(self, scene: Scene) -> CameraImage:
         """Return the picture of a scene; its pixels are read-only."""
         return CameraImage(self._picture(scene, None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Generic, TypeVar, cast
@@ -49,6 +50,16 @@ class Arrival(Generic[T]):
     data: T
 
 
+@dataclass(frozen=True)
+class _Sent(Generic[T]):
+    """What is under way: ``data`` may still be in the making, and ``harm`` comes to it at the end of the way."""
+
+    time_s: float
+    arrives_s: float
+    data: T | Future[T]
+    harm: tuple[Failure, ...]
+
+
 class Channel(Generic[T]):
     """The way from one sensor: readings go in when they are measured, and come out when they arrive, in order."""
 
@@ -64,13 +75,14 @@ class Channel(Generic[T]):
         self._failures = tuple(each for each in failures if each.sensor == sensor)
         self._rng = rng
         self._delay_s, self._jitter_s = delay_s, jitter_s
-        self._waiting: deque[Arrival[T]] = deque()
-        self._last: T | None = None
+        self._waiting: deque[_Sent[T]] = deque()
+        self._last: T | Future[T] | None = None
 
-    def push(self, time_s: float, data: T) -> None:
-        """Send a reading on its way, through whatever fails at that moment."""
+    def push(self, time_s: float, data: T | Future[T]) -> None:
+        """Send a reading on its way, through whatever fails at that moment. It must be made when it arrives."""
         delay_s = self._delay_s + self._jitter_s * self._rng.random()
         frozen = False
+        harm: list[Failure] = []
         for failure in self._failures:
             if not failure.from_s <= time_s < failure.until_s:
                 continue
@@ -86,23 +98,28 @@ class Channel(Generic[T]):
                     delay_s += failure.amount
                 case FailureKind.JITTER:
                     delay_s += failure.amount * self._rng.random()
-                case FailureKind.BIAS:
-                    data = cast(T, _biased(data, failure.amount))
-                case FailureKind.NOISE:
-                    data = cast(T, _noisy(data, failure.amount, self._rng))
+                case FailureKind.BIAS | FailureKind.NOISE:
+                    harm.append(failure)
         if frozen and self._last is not None:
             data = self._last
         self._last = data
         arrives_s = time_s + delay_s
         if self._waiting:  # one wire: nothing overtakes
             arrives_s = max(arrives_s, self._waiting[-1].arrives_s)
-        self._waiting.append(Arrival(time_s, arrives_s, data))
+        self._waiting.append(_Sent(time_s, arrives_s, data, tuple(harm)))
 
     def due(self, now_s: float) -> list[Arrival[T]]:
-        """Return what has arrived by now, each once."""
+        """Return what has arrived by now, each once; waits for what is still in the making."""
         out = []
         while self._waiting and self._waiting[0].arrives_s <= now_s:
-            out.append(self._waiting.popleft())
+            sent = self._waiting.popleft()
+            data = sent.data.result() if isinstance(sent.data, Future) else sent.data
+            for failure in sent.harm:
+                if failure.kind is FailureKind.BIAS:
+                    data = cast(T, _biased(data, failure.amount))
+                else:
+                    data = cast(T, _noisy(data, failure.amount, self._rng))
+            out.append(Arrival(sent.time_s, sent.arrives_s, data))
         return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from apps.automotive.config import AutomotiveConfig
@@ -26,6 +27,8 @@ DEADLINE_S = 0.05
 """Rendering a camera takes longer than a tick; a tick that is missed is made up by the next one's longer step."""
 LONGEST_STEP_TICKS = 20
 ROUTE_EVERY = 20
+NEXT_AFTER = 500
+"""Ticks after the beginning of a drive; by then the processes have settled."""
 TRUTH_EVERY = 10
 
 PLAN: Input[Plan] = Input("automotive.planning", required=False, polled=True)
@@ -58,6 +61,7 @@ def simulation_loop(config: AutomotiveConfig) -> LoopSpec[Drive]:
         inputs=(PLAN, BRAKE) if simulation.drive is None else (PLAN, BRAKE, DRIVE),
         build=lambda: _build(config),
         deadline_s=DEADLINE_S,
+        after=("perception", "planning", "braking"),
         safe=Decision(Drive(0.0, simulation.scenario, simulation.seed), conditions=None),
         rules=RULES,
         streams=STREAMS,
@@ -89,6 +93,8 @@ class SimulationStep:
         self._last_ns: int | None = None
         self._plan_ns = self._brake_ns = -1
         self._recorded: deque[tuple[Stretch, int]] = deque()
+        self._beside = ThreadPoolExecutor(1, "next drive")
+        self._next: tuple[tuple[str, int], Future[tuple[World, Sensors]]] | None = None
         self._begin(config.simulation.scenario, self._seed)
 
     def __call__(self, snapshot: Snapshot) -> Decision[Drive]:
@@ -122,23 +128,41 @@ class SimulationStep:
         return self._world.ego
 
     def _begin(self, scenario: str, seed: int) -> None:
+        """Begin a drive, the one that was made ready where it is that."""
+        from apps.automotive.simulation.vehicle import Actuators
+
+        simulation = self._config.simulation
+        key = (scenario, seed)
+        ready = self._next[1].result() if self._next and self._next[0] == key else self._made(*key)
+        self._seed = seed
+        self._world, self._sensors = ready
+        self._actuators: Actuators = Actuators(with_brake=simulation.with_brake)
+        self._number = 0
+        self._watchdog = ""
+        self._next = None
+
+    def _make_next_ready(self) -> None:
+        """Make what comes after this drive, beside it: that takes a quarter of a second."""
+        simulation = self._config.simulation
+        if simulation.repeat if simulation.drive is None else simulation.drive_repeat:
+            key = (self._world.scenario.name, self._seed + (simulation.drive is None))
+            self._next = (key, self._beside.submit(self._made, *key))
+
+    def _made(self, scenario: str, seed: int) -> tuple[World, Sensors]:
         from apps.automotive.simulation.scenarios import named_scenario
         from apps.automotive.simulation.sensors import Sensors, read_failures
-        from apps.automotive.simulation.vehicle import Actuators
         from apps.automotive.simulation.world import World
 
         simulation = self._config.simulation
-        self._seed = seed
-        self._world: World = World(named_scenario(scenario, seed), self._config.vehicle)
-        self._sensors: Sensors = Sensors(
-            self._seed,
+        world = World(named_scenario(scenario, seed), self._config.vehicle)
+        sensors = Sensors(
+            seed,
             read_failures(simulation.failures),
             only=simulation.only_sensors,
             camera_hz=simulation.camera_hz,
         )
-        self._actuators: Actuators = Actuators(with_brake=simulation.with_brake)
-        self._number = 0
-        self._watchdog = ""
+        sensors.prepare(world.scene())
+        return world, sensors
 
     def _take(self, snapshot: Snapshot) -> None:
         """Hand new commands to the actuators, once each."""
@@ -186,6 +210,8 @@ class SimulationStep:
         arrived: dict[str, tuple[Reading[object], ...]] = self._sensors.tick(
             self._number, world.scene(), now_ns, behind=behind
         )
+        if self._number == NEXT_AFTER:
+            self._make_next_ready()
         if self._number % ROUTE_EVERY == 0:
             arrived["route"] = (Reading(self._route(), now_ns),)
         self._number += 1

@@ -28,6 +28,9 @@ LOOKS = {
 }
 """How many places of it reflect at once."""
 
+_RCS_OF = np.array([RCS_DBSM[kind] for kind in sorted(ObjectKind)])
+_LOOKS_OF = np.array([LOOKS[kind] for kind in sorted(ObjectKind)])
+
 
 @dataclass(frozen=True)
 class RadarModel:
@@ -107,7 +110,7 @@ class Radar:
         middle, velocity = scene.object_positions_m(), scene.object_velocities_mps()
         heading = scene.object_yaw_rad - scene.yaw_rad
         half = np.stack([scene.object_length_m, scene.object_width_m], axis=1) / 2
-        many = np.array([LOOKS[ObjectKind(int(kind))] for kind in scene.object_kind])
+        many = _LOOKS_OF[scene.object_kind]
         owner = np.repeat(np.arange(count), many)
         along = np.stack([np.cos(heading), np.sin(heading)], axis=1)[owner]
         across = np.stack([-along[:, 1], along[:, 0]], axis=1)
@@ -124,7 +127,7 @@ class Radar:
         turning = scene.object_yaw_rate_radps[owner][:, None] * np.stack(
             [-offset[:, 1], offset[:, 0]], axis=1
         )
-        rcs = np.array([RCS_DBSM[ObjectKind(int(kind))] for kind in scene.object_kind])[owner]
+        rcs = _RCS_OF[scene.object_kind][owner]
         rcs = rcs - 10 * np.log10(many[owner]) + self._rng.normal(0, 4.0, len(owner))
         rcs -= 15.0 * _hidden(middle, half, np.asarray(self.model.position_m))[owner]
         return _Looks(xy, self._range_rate(scene, xy, velocity[owner] + turning), rcs)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from apps.automotive.messages import Floats
 from apps.automotive.simulation.bodies import Body, Limbs, building, pole, tree
@@ -61,7 +62,7 @@ def sky_panorama(rng: np.random.Generator, width_px: int, height_px: int) -> NDA
 def marks(road: Road) -> tuple[Floats, Floats]:
     """Return the road's surface (n, 4, 2) and its lane marks (m, 6, 2): polygons in the ground frame."""
     right, left = _resampled(road.borders_m[0], 6.0), road.borders_m[-1]
-    nearest = np.hypot(*(right[:, None] - left[None]).transpose(2, 0, 1)).argmin(axis=1)
+    nearest = cKDTree(left).query(right)[1]
     right, left = _beside(right, -0.6), _beside(left, 0.6)[nearest]
     surface = np.stack([right[:-1], right[1:], left[1:], left[:-1]], axis=1)
     last = len(road.borders_m) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,8 @@ LONGEST_SECTOR = 6000
 class Wire:
     """One sensor: read every ``ticks`` of 10 ms, on its way for ``delay_s`` and up to ``jitter_s`` more.
 
-    ``costly``: where the simulation is behind, what is due is read once, when it has caught up.
+    ``costly``: it is made beside the simulation, in a thread of its own, while it is on its way. Where the simulation
+    is behind, what is due is read once, when it has caught up.
     """
 
     name: str
@@ -59,11 +61,12 @@ class Sensors:
             )
         )
         self.odometry = OdometrySensor(rngs["odometry"])
+        self._camera = Camera(rngs["camera"])
         wires = (
             Wire("odometry", self.odometry.read, 1, 0.002, 0.001),
             Wire("radar", Radar(rngs["radar"]).scan, 5, 0.03, 0.01),
             Wire("lidar", Lidar(rngs["lidar"]).scan, 10, 0.03, 0.01, costly=True),
-            Wire("camera", Camera(rngs["camera"]).render, 100 / camera_hz, 0.02, 0.005, costly=True),
+            Wire("camera", self._camera.render, 100 / camera_hz, 0.02, 0.005, costly=True),
         )
         self._wires = tuple(
             wire for wire in wires if not only or wire.name in only or wire.name == "odometry"
@@ -76,6 +79,11 @@ class Sensors:
         }
         self._sequence = dict.fromkeys(self._channels, 0)
         self._postponed: set[str] = set()
+        self._beside = ThreadPoolExecutor(1, "costly sensors")
+
+    def prepare(self, scene: Scene) -> None:
+        """Make what pictures of this road have in common, which the first of them would take long for."""
+        self._camera.prepare(scene)
 
     def tick(
         self, number: int, scene: Scene, now_ns: int, *, behind: bool = False
@@ -89,7 +97,8 @@ class Sensors:
                 self._postponed.add(wire.name)
             if wire.name in self._postponed and not (behind and wire.costly):
                 self._postponed.discard(wire.name)
-                self._channels[wire.name].push(scene.time_s, wire.read(scene))
+                reading = self._beside.submit(wire.read, scene) if wire.costly else wire.read(scene)
+                self._channels[wire.name].push(scene.time_s, reading)
         arrived: dict[str, tuple[Reading[Any], ...]] = {}
         for name, channel in self._channels.items():
             readings = []
