@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from edgeai_core.alerts.journal import Journal
@@ -41,7 +41,7 @@ class PlannedChild:
     argv: Sequence[str]
     service: bool = False
     stall_after_s: float = 5.0
-    after: Sequence[str] = ()
+    after: Sequence[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

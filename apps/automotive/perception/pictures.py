@@ -29,7 +29,8 @@ VISIBLE = 0.3
 class Pictures:
     """``pixels`` (n, rows, columns, 3) uint8, letterboxed; ``boxes`` (m, 6): picture, kind, left, top, right, bottom.
 
-    ``ignored`` (k, 6), alike, holds what is too small or too hidden to be asked for, and unknown things.
+    ``ignored`` (k, 6), alike, holds road users that are too small or too hidden to be asked for. Posts, boxes and
+    other things are nobody: to call one a pedestrian is false.
     """
 
     pixels: NDArray[np.uint8]
@@ -55,6 +56,6 @@ def render_pictures(count: int, seed: int, progress: Progress, label: str = "ren
         tall = np.minimum(boxes[:, 3] - boxes[:, 1], 2 * (boxes[:, 2] - boxes[:, 0])) >= SMALLEST_PX
         asked = tall & (labels.visible >= VISIBLE) & (labels.kind > 0)
         wanted.append(rows[asked])
-        ignored.append(rows[~asked])
+        ignored.append(rows[~asked & (labels.kind > 0)])
         progress(label, number + 1, count)
     return Pictures(pixels, np.concatenate(wanted), np.concatenate(ignored))

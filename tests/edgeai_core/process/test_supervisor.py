@@ -155,6 +155,23 @@ def test_a_loop_that_never_gets_ready_is_killed(counter: Path) -> None:
     run.stop()
 
 
+def test_a_loop_waits_until_those_it_builds_on_make_progress(counter: Path) -> None:
+    first = ChildSpec("first", python(COUNT, str(counter)), progress=lambda: read(counter), stall_after_s=10)
+    run = Watched(ChildSpec("last", STAY, after=("first", "not part of this run")), first)
+    until(lambda: bool(run.kinds("last")))
+    order = [(event.child, event.kind) for event in run.events]
+    assert order.index(("first", EventKind.WELL)) < order.index(("last", EventKind.STARTED))
+    assert run.stop() == 0
+
+
+def test_a_loop_does_not_wait_for_one_that_is_given_up() -> None:
+    broken = ChildSpec("first", ["/does/not/exist"])
+    run = Watched(ChildSpec("last", STAY, after=("first",)), broken)
+    run.first(EventKind.GIVEN_UP, "first")
+    until(lambda: run.kinds("last") == [EventKind.STARTED])
+    run.stop()
+
+
 def test_a_loop_that_makes_progress_is_left_alone(counter: Path) -> None:
     run = Watched(
         ChildSpec("loop", python(COUNT, str(counter)), progress=lambda: read(counter), stall_after_s=10)
