@@ -290,10 +290,6 @@ class Journal:
         with self._writing():
             return cursors.attempt(self._connection, source, sequence)
 
-    def commit_input(self, source: str, sequence: int) -> None:
-        """Record that everything of a durable input up to ``sequence`` has been dealt with."""
-        self.append((), input=(source, sequence))
-
     def committed(self, source: str) -> int | None:
         """Return the newest committed sequence of a durable input, None before the first."""
         with self._reading() as connection:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.automotive.messages import Floats
-from apps.automotive.simulation.camera import Camera, Look
+from apps.automotive.simulation.camera import Camera
+from apps.automotive.simulation.optics import Look
 from apps.automotive.simulation.variety import random_geometry, random_scene
 from edgeai_core.app import Progress
 from edgeai_core.vision.letterbox import letterbox

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,88 +9,16 @@ from numpy.typing import NDArray
 from apps.automotive.messages import CameraImage, Floats, ObjectKind
 from apps.automotive.simulation import scenery
 from apps.automotive.simulation.bodies import Body, Limbs, cyclist, pedestrian, thing, vehicle
+from apps.automotive.simulation.optics import CameraGeometry, Look
+from apps.automotive.simulation.polygons import NEAR_M, SHIFT, in_fixed_point, near_part
 from apps.automotive.simulation.scene import Road, Scene
+from apps.automotive.simulation.silhouettes import Labels, Silhouettes
 
-NEAR_M = 0.3
 FAR_M = 140.0
 DECOR_M = 90.0
 """What stands beside the road is painted up to here, its details up to half of it: a window there is a pixel."""
 
 _PLAIN = 5  # the first so many polygons of a house are its walls
-_SHIFT = 4  # OpenCV draws with so many binary places of a pixel
-_LARGEST_PX = 4000.0  # far outside any picture, and inside what OpenCV's fixed point holds
-
-
-@dataclass(frozen=True)
-class CameraGeometry:
-    """A pinhole camera that looks ahead: ``position_m`` in the vehicle frame, ``pitch_rad`` positive downwards."""
-
-    focal_px: float = 500.0
-    width_px: int = 640
-    height_px: int = 360
-    position_m: tuple[float, float, float] = (1.5, 0.0, 1.4)
-    pitch_rad: float = 0.02
-
-    @cached_property
-    def projection(self) -> Floats:
-        """The (3, 4) matrix from homogeneous points of the vehicle frame to homogeneous pixels."""
-        sin, cos = np.sin(self.pitch_rad), np.cos(self.pitch_rad)
-        right, down, ahead = (0.0, -1.0, 0.0), (-sin, 0.0, -cos), (cos, 0.0, -sin)
-        turn = np.array([right, down, ahead])
-        lens = np.array(
-            [
-                [self.focal_px, 0.0, (self.width_px - 1) / 2],
-                [0.0, self.focal_px, (self.height_px - 1) / 2],
-                [0.0, 0.0, 1.0],
-            ]
-        )
-        return np.asarray(lens @ np.column_stack([turn, -turn @ np.array(self.position_m)]))
-
-    @property
-    def horizon_px(self) -> float:
-        """The row in which flat ground ends."""
-        return (self.height_px - 1) / 2 - self.focal_px * float(np.tan(self.pitch_rad))
-
-
-@dataclass(frozen=True)
-class Look:
-    """Light, air and lens. ``exposure`` is a gain, ``noise`` a standard deviation in grey levels."""
-
-    sun_azimuth_rad: float = 0.8
-    sun_elevation_rad: float = 0.8
-    ambient: float = 0.55
-    exposure: float = 1.0
-    visibility_m: float = 600.0
-    blur_px: float = 0.5
-    noise: float = 3.0
-    vignette: float = 0.2
-
-    @classmethod
-    def random(cls, rng: np.random.Generator) -> Look:
-        """Return one of many kinds of day, dusk and lens."""
-        return cls(
-            sun_azimuth_rad=rng.uniform(-np.pi, np.pi),
-            sun_elevation_rad=rng.uniform(0.15, 1.3),
-            ambient=rng.uniform(0.35, 0.8),
-            exposure=float(np.exp(rng.uniform(np.log(0.35), np.log(1.45)))),
-            visibility_m=float(np.exp(rng.uniform(np.log(90), np.log(1500)))),
-            blur_px=rng.uniform(0.0, 1.3),
-            noise=rng.uniform(0.5, 11.0),
-            vignette=rng.uniform(0.0, 0.35),
-        )
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What is to be seen in a picture: ``box_px`` (n, 4) left, top, right, bottom, inside the picture.
-
-    ``visible`` (n,) is the share of the object's silhouette that nothing hides and the picture holds.
-    """
-
-    object_id: NDArray[np.int64]
-    kind: NDArray[np.int8]
-    box_px: Floats
-    visible: Floats
 
 
 class Camera:
@@ -135,11 +60,11 @@ class Camera:
 
     def render_labelled(self, scene: Scene) -> tuple[CameraImage, Labels]:
         """Return the picture with the boxes of what is to be seen in it."""
-        silhouettes = _Silhouettes(self.geometry.height_px, self.geometry.width_px)
+        silhouettes = Silhouettes(self.geometry.height_px, self.geometry.width_px)
         pixels = self._picture(scene, silhouettes)
         return CameraImage(pixels), silhouettes.labels(scene)
 
-    def _picture(self, scene: Scene, silhouettes: _Silhouettes | None) -> NDArray[np.uint8]:
+    def _picture(self, scene: Scene, silhouettes: Silhouettes | None) -> NDArray[np.uint8]:
         if scene.road is not self._road:
             self._pave(scene.road)
         to_pixels = self.geometry.projection @ _ground_to_vehicle(scene)
@@ -191,10 +116,10 @@ class Camera:
         """Fill polygons (n, corners, 2) of the ground frame."""
         points = polygons @ to_pixels[:, :2].T + to_pixels[:, 3]
         whole = (points[..., 2] > NEAR_M).all(axis=1)
-        drawn = list(_fixed(points[whole][..., :2] / points[whole][..., 2:]))
-        drawn += [_fixed(cut) for each in points[~whole] if len(cut := _clipped(each)) >= 3]
+        drawn = list(in_fixed_point(points[whole][..., :2] / points[whole][..., 2:]))
+        drawn += [in_fixed_point(cut) for each in points[~whole] if len(cut := near_part(each)) >= 3]
         if drawn:
-            cv2.fillPoly(canvas, drawn, colour.tolist(), cv2.LINE_AA, _SHIFT)
+            cv2.fillPoly(canvas, drawn, colour.tolist(), cv2.LINE_AA, SHIFT)
 
     def _paint_shadows(self, bright: NDArray[np.uint8], scene: Scene, to_pixels: Floats) -> None:
         """Darken the ground under and beside what stands on it, away from the sun."""
@@ -211,13 +136,13 @@ class Camera:
             base = (np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * half) @ turn.T + place
             long = base + away * reach * scene.object_height_m[index]
             hull = cv2.convexHull(np.concatenate([base, long]).astype(np.float32))[:, 0]
-            clipped = _clipped(hull @ to_pixels[:, :2].T + to_pixels[:, 3])
+            clipped = near_part(hull @ to_pixels[:, :2].T + to_pixels[:, 3])
             if len(clipped) >= 3:
-                polygon = _fixed(clipped - [0, self._horizon])
-                cv2.fillConvexPoly(bright, polygon, round(128 * depth), cv2.LINE_AA, _SHIFT)
+                polygon = in_fixed_point(clipped - [0, self._horizon])
+                cv2.fillConvexPoly(bright, polygon, round(128 * depth), cv2.LINE_AA, SHIFT)
 
     def _paint_objects(
-        self, canvas: NDArray[np.uint8], scene: Scene, silhouettes: _Silhouettes | None
+        self, canvas: NDArray[np.uint8], scene: Scene, silhouettes: Silhouettes | None
     ) -> None:
         """Paint decor and objects, the farthest first."""
         visible = np.flatnonzero(_in_reach(scene))
@@ -235,15 +160,14 @@ class Camera:
         for at in np.argsort(-distances):
             if at < len(visible):
                 index = int(visible[at])
-                number = int(scene.object_id[index])
                 pose = (*middles[at], scene.object_yaw_rad[index] - scene.yaw_rad)
                 body = self._body(scene, index)
-                paint = None if silhouettes is None else (silhouettes, number, index)
+                paint = None if silhouettes is None else (silhouettes, index)
                 self._paint(canvas, body, pose, scene.yaw_rad, paint)
             else:
                 index = int(seen[at - len(visible)])
                 pose = (ahead[index], left[index], decor.yaw_rad[index] - scene.yaw_rad)
-                paint = None if silhouettes is None else (silhouettes, -1, -1)
+                paint = None if silhouettes is None else (silhouettes, -1)
                 body = decor.bodies[index]
                 if isinstance(body, Body) and ahead[index] > DECOR_M / 2:
                     body = body.first(_PLAIN)
@@ -280,7 +204,7 @@ class Camera:
         body: Body | Limbs,
         pose: tuple[float, float, float],
         yaw_rad: float,
-        labelled: tuple[_Silhouettes, int, int] | None,
+        labelled: tuple[Silhouettes, int] | None,
         edges: int = cv2.LINE_AA,
     ) -> None:
         """Paint one thing at a pose (x, y, yaw) in the vehicle frame."""
@@ -299,13 +223,13 @@ class Camera:
             strokes = [
                 (tuple(a), tuple(b), max(1, round(t)), colour)
                 for (a, b), t, colour in zip(
-                    np.rint(px * (1 << _SHIFT)).astype(int).tolist(), thick.tolist(), colours, strict=True
+                    np.rint(px * (1 << SHIFT)).astype(int).tolist(), thick.tolist(), colours, strict=True
                 )
             ]
             for a, b, width, colour in strokes:
-                cv2.line(canvas, a, b, colour, width, edges, _SHIFT)
+                cv2.line(canvas, a, b, colour, width, edges, SHIFT)
             if labelled is not None:
-                labelled[0].strokes(strokes, labelled[1], labelled[2])
+                labelled[0].strokes(strokes, labelled[1])
             return
         sun = self.look.sun_azimuth_rad - yaw_rad - turn
         flat = np.cos(self.look.sun_elevation_rad)
@@ -319,19 +243,19 @@ class Camera:
         colours = self._lit(body.colours, shade, keep)
         points = body.corners_m @ to_pixels[:, :3].T + to_pixels[:, 3]
         whole = points[..., 2].min(axis=1) > NEAR_M
-        fixed = _fixed(points[..., :2] / np.maximum(points[..., 2:], NEAR_M))
+        fixed = in_fixed_point(points[..., :2] / np.maximum(points[..., 2:], NEAR_M))
         drawn = []
         for index in np.flatnonzero(front):
             polygon = fixed[index]
             if not whole[index]:
-                clipped = _clipped(points[index])
+                clipped = near_part(points[index])
                 if len(clipped) < 3:
                     continue
-                polygon = _fixed(clipped)
-            cv2.fillConvexPoly(canvas, polygon, colours[index], edges, _SHIFT)
+                polygon = in_fixed_point(clipped)
+            cv2.fillConvexPoly(canvas, polygon, colours[index], edges, SHIFT)
             drawn.append(polygon)
         if labelled is not None and drawn:
-            labelled[0].polygons(drawn, labelled[1], labelled[2])
+            labelled[0].polygons(drawn, labelled[1])
 
     def _lit(self, colours: Floats, shade: Floats, keep: float) -> list[list[float]]:
         lit = np.minimum(colours * shade[:, None], 255.0)
@@ -370,63 +294,6 @@ class Camera:
         return np.repeat(np.rint(255 * gain).astype(np.uint8)[..., None], 3, axis=2)
 
 
-class _Silhouettes:
-    """Who covers which pixel: objects write their index over what is behind them."""
-
-    def __init__(self, height_px: int, width_px: int) -> None:
-        self._margin = 2 * width_px
-        self._cover = np.full((height_px, width_px), -1, dtype=np.int16)
-        self._found: dict[int, tuple[int, float, Floats]] = {}
-
-    def polygons(self, polygons: list[NDArray[np.int32]], number: int, index: int) -> None:
-        for polygon in polygons:
-            cv2.fillConvexPoly(self._cover, polygon, index, cv2.LINE_8, _SHIFT)
-        self._note(np.concatenate(polygons) / (1 << _SHIFT), index)
-
-    def strokes(
-        self,
-        strokes: list[tuple[tuple[int, ...], tuple[int, ...], int, list[float]]],
-        number: int,
-        index: int,
-    ) -> None:
-        ends = []
-        for a, b, width, _ in strokes:
-            cv2.line(self._cover, a, b, index, width, cv2.LINE_8, _SHIFT)
-            for end in (a, b):
-                at = np.array(end) / (1 << _SHIFT)
-                ends += [at - width / 2, at + width / 2]
-        self._note(np.array(ends), index)
-
-    def _note(self, points_px: Floats, index: int) -> None:
-        if index < 0:
-            return
-        low, high = points_px.min(axis=0), points_px.max(axis=0)
-        covered = float(np.count_nonzero(self._cover == index))
-        self._found[index] = (index, covered, np.concatenate([low, high]))
-
-    def labels(self, scene: Scene) -> Labels:
-        """Return one box for each object of which something is inside the picture."""
-        height, width = self._cover.shape
-        rows = []
-        left_over = np.bincount(
-            (self._cover.ravel() + 1).astype(np.int64), minlength=len(scene.object_id) + 1
-        )
-        for index, covered, box in self._found.values():
-            inside = np.clip(box, 0, [width - 1, height - 1, width - 1, height - 1])
-            size, whole = inside[2:] - inside[:2], np.maximum(box[2:] - box[:2], 1e-6)
-            if covered < 1 or size.min() < 1:
-                continue
-            share = float(left_over[index + 1]) / covered * float(np.prod(size) / np.prod(whole))
-            rows.append((index, share, inside))
-        indices = np.array([row[0] for row in rows], dtype=np.int64)
-        return Labels(
-            scene.object_id[indices],
-            scene.object_kind[indices],
-            np.array([row[2] for row in rows]).reshape(-1, 4),
-            np.array([row[1] for row in rows]),
-        )
-
-
 def _ground_to_vehicle(scene: Scene) -> Floats:
     """Return the (4, 4) matrix that takes homogeneous points of the ground frame to the vehicle frame."""
     cos, sin = np.cos(scene.yaw_rad), np.sin(scene.yaw_rad)
@@ -452,26 +319,3 @@ def _near(polygons: Floats, scene: Scene) -> Floats:
     away = polygons[:, 0] - [scene.x_m, scene.y_m]
     ahead = away @ [np.cos(scene.yaw_rad), np.sin(scene.yaw_rad)]
     return polygons[(ahead > -12) & (ahead < FAR_M)]
-
-
-def _clipped(points: Floats) -> Floats:
-    """Cut a polygon (n, 3) of homogeneous pixels at the near plane; returns (m, 2) pixels."""
-    depth = points[:, 2] - NEAR_M
-    if (depth > 0).all():
-        return np.asarray(points[:, :2] / points[:, 2:])
-    if (depth <= 0).all():
-        return np.zeros((0, 2))
-    kept = []
-    for at in range(len(points)):
-        a, b, da, db = points[at - 1], points[at], depth[at - 1], depth[at]
-        if (da > 0) != (db > 0):
-            kept.append(a + (b - a) * da / (da - db))
-        if db > 0:
-            kept.append(b)
-    cut = np.array(kept)
-    return np.asarray(cut[:, :2] / np.maximum(cut[:, 2:], 1e-6))
-
-
-def _fixed(points_px: Floats) -> NDArray[np.int32]:
-    """Return pixels in the fixed point that OpenCV draws with."""
-    return np.rint(np.clip(points_px, -_LARGEST_PX, _LARGEST_PX) * (1 << _SHIFT)).astype(np.int32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from apps.automotive.messages import Floats, ObjectKind
-from apps.automotive.simulation.camera import CameraGeometry
+from apps.automotive.simulation.optics import CameraGeometry
 from apps.automotive.simulation.scene import Road, Scene
 
 SIZES_M = {

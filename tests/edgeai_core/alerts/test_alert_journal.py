@@ -327,7 +327,7 @@ def test_alerts_of_a_durable_input_are_written_with_it_and_skipped_when_it_comes
     assert journal.append([change(code="OTHER")], input=("studies", 5)) == []
     assert journal.append([change(code="OTHER")], input=("studies", 4)) == []
     assert [alert.code for alert in journal.open_alerts()] == ["VF"]
-    journal.commit_input("studies", 6)
+    journal.append((), input=("studies", 6))
     assert journal.committed("studies") == 6
     assert journal.committed("other") is None
 
@@ -351,7 +351,7 @@ def test_attempts_at_an_item_are_counted_across_restarts(journal: Journal, journ
     assert again.attempt("studies", 7) == 3
     assert again.attempt("studies", 8) == 1
     assert again.committed("studies") is None
-    again.commit_input("studies", 8)
+    again.append((), input=("studies", 8))
     assert again.attempt("studies", 9) == 1
     again.close()
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from apps.automotive.messages import ObjectKind
-from apps.automotive.simulation.camera import Camera, CameraGeometry, Look
+from apps.automotive.simulation.camera import Camera
+from apps.automotive.simulation.optics import CameraGeometry, Look
 from apps.automotive.simulation.scene import Scene
 from apps.automotive.simulation.variety import random_scene
 
