@@ -12,7 +12,7 @@ from edgeai_core.clock import VirtualClock
 from edgeai_core.errors import EndOfStream, InputError, SensorError
 from edgeai_core.sample import Reading
 from edgeai_core.sensors.player import Player, Recorded, Timed
-from edgeai_core.testing.checks import check_source
+from edgeai_core.testing import check_source
 
 
 def recording(*due_ns: int, closed: list[str] | None = None) -> Recorded[int]:

@@ -164,7 +164,7 @@ def test_a_sink_that_blocks_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         def put(self, cycle: Cycle[Any]) -> None:
             released.wait()
 
-    monkeypatch.setattr("edgeai_core.testing.checks._PATIENCE_S", 0.05)
+    monkeypatch.setattr("edgeai_core.testing.sinks.PATIENCE_S", 0.05)
     with pytest.raises(ContractError, match="still blocks"):
         check_sink(Stuck(), [next(iter(_cycles()))])
     released.set()

@@ -23,7 +23,7 @@ from apps.healthcare.vitals.options import EvaluateOptions
 from edgeai_core.decision import Priority
 from edgeai_core.loop.spec import LoopSpec
 from edgeai_core.sensors.replay import replay, replay_loops
-from edgeai_core.testing.checks import check_source
+from edgeai_core.testing import check_source
 
 
 def simulated(course: str, **fields: Any) -> LoopSpec[Any]:
