@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from apps.automotive.messages import ObjectKind, Odometry, RadarScan
 from apps.automotive.perception.detections import RadarMount
-from apps.automotive.perception.radar import RadarDetector
+from apps.automotive.perception.radar import RadarDetector, _connected
 from apps.automotive.simulation.radar import Radar, RadarModel
 
 
@@ -71,3 +71,10 @@ def test_a_simulated_car_comes_out_with_the_speed_it_drives(scene_of) -> None:
         for rate in RadarDetector().detect(radar.scan(scene), Odometry(speed_mps=17.0)).range_rate_mps
     ]
     assert np.median(rates) == pytest.approx(9.0 * np.cos(0.13), abs=0.3)
+
+
+@given(st.integers(1, 30), st.floats(0, 0.3), st.integers(0, 1000))
+def test_groups_are_the_connected_components_of_who_is_near_whom(count: int, share: float, seed: int) -> None:
+    near = np.random.default_rng(seed).random((count, count)) < share
+    near |= near.T | np.eye(count, dtype=bool)
+    assert _connected(near).tolist() == connected_components(csr_matrix(near), directed=False)[1].tolist()
