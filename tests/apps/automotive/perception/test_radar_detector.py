@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 from apps.automotive.messages import ObjectKind, Odometry, RadarScan
 from apps.automotive.perception.detections import RadarMount
