@@ -96,13 +96,13 @@ def main() -> int:
         print(json.dumps({"recorded": counts, **found}, indent=1))
         return 0
     print(", ".join(f"{count} of {sensor}" for sensor, count in counts.items()))
-    print(f"cycles {found['cycles']}, late decisions {found['late_decisions']}, faults {found['faults']}")
+    print(f"cycles {found['cycles']}, late {found['overruns']}, pictures not looked at {found['missed_releases']}")
     for name in ("lateness_us", "duration_us", "age_us"):
         row = found.get(name)
         if row:
             print(f"{name:<12} p50 {row['p50']:>9.0f}  p99 {row['p99']:>9.0f}  p99.9 {row['p999']:>9.0f}")
     print(
-        f"dropped {found['dropped']}, level {found['level']}, alerts: {', '.join(found['alerts']) or 'none'}"
+        f"dropped {found['dropped_samples']}, level {found['level']}, alerts: {', '.join(found['alerts']) or 'none'}"
     )
     return 0
 

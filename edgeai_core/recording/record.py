@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import msgpack
+
 from edgeai_core.errors import InputError
 from edgeai_core.loop.cycle import Cycle
 from edgeai_core.sample import Sample
@@ -24,6 +26,7 @@ HEAD = struct.Struct("<II")
 
 MAX_RECORD_BYTES = 256 << 20
 _ALIGNMENT = 64
+_PEEKED_BYTES = 1024
 _OWN_PACKAGES = ("apps.", "edgeai_core.")
 
 
@@ -160,6 +163,17 @@ def from_bytes(data: bytes | memoryview, *, aligned: bool = True) -> Record:
     names = [field.name for field in dataclasses.fields(kind)]
     record: Record = rebuild(dict(zip(names, parts[1:], strict=False)), kind)
     return record
+
+
+def kind_and_source(data: bytes) -> tuple[str, object]:
+    """Return a record's kind and, of an arrival or an end, its source, without decoding the rest. Raises InputError."""
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(data[HEAD.size : HEAD.size + _PEEKED_BYTES])
+    try:
+        unpacker.read_array_header()
+        return unpacker.unpack(), unpacker.unpack()
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
+        raise InputError(f"a record is malformed: {error}") from error
 
 
 def _aligned(data: memoryview) -> memoryview:
