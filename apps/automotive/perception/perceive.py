@@ -45,13 +45,25 @@ class Perception:
         self._blind = False
 
     def warm_up(self) -> None:
-        """Run the detectors once on nothing: a first cycle would pay for imports and caches with its deadline."""
+        """Run everything once on nothing: a first cycle would pay for imports and caches with its deadline."""
         width, height = self.camera_mount.size_px
-        self._camera.detect(np.zeros((height, width, 3), dtype=np.uint8))
+        picture = np.zeros((height, width, 3), dtype=np.uint8)
+        self._camera.detect(picture)
+        picture_quality(picture)
         grid = np.mgrid[5:25:40j, -5:5:20j, 0:1:2j].reshape(3, -1).T.astype(np.float32)
-        self._lidar.detect(PointCloud(grid, np.zeros(len(grid), dtype=np.float32)))
+        cloud = PointCloud(grid, np.zeros(len(grid), dtype=np.float32))
         one = np.ones(1)
-        self._radar.detect(RadarScan(one, 0 * one, one, one), Odometry())
+        scan = RadarScan(20 * one, 0 * one, one, one)
+        middle = np.array([[0.45 * width, 0.45 * height, 0.55 * width, 0.55 * height]])
+        boxes = CameraDetections(middle, np.ones(1, dtype=np.int8), one)
+        scratch = Fusion(FusionConfig(camera=self.camera_mount, radar=self.radar_mount))
+        for time_ns in (0, 50_000_000, 100_000_000):
+            scratch.push_odometry(time_ns, Odometry())
+            scratch.push_lidar(time_ns, self._lidar.detect(cloud))
+            scratch.push_radar(time_ns, self._radar.detect(scan, Odometry()))
+            scratch.push_camera(time_ns, boxes)
+            scratch.tracks(time_ns)
+            scratch.suspects()
 
     def take(
         self, sensor: str, samples: Sequence[Sample[Any]], now_ns: int, detect: Callable[[int], bool] | None
