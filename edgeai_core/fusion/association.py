@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -24,8 +25,6 @@ def assign(gain: Floats) -> tuple[Indices, Indices]:
         return rows, columns
     r, c = np.unique(rows[~alone]), np.unique(columns[~alone])
     sub = np.where(possible[np.ix_(r, c)], gain[np.ix_(r, c)], 0.0)
-    from scipy.optimize import linear_sum_assignment
-
     i, j = linear_sum_assignment(sub, maximize=True)
     taken = sub[i, j] > 0
     return np.concatenate([rows[alone], r[i[taken]]]), np.concatenate([columns[alone], c[j[taken]]])
