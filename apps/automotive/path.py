@@ -34,24 +34,23 @@ class Path:
         segment = np.unwrap(np.arctan2(np.diff(self._y), np.diff(self._x)))
         self._yaw = np.concatenate([segment[:1], (segment[1:] + segment[:-1]) / 2, segment[-1:]])
         curvature = np.gradient(self._yaw, self.step_m) if count > 2 else np.zeros(count)
-        self._table = np.stack([self._x, self._y, self._yaw, curvature], axis=1)
+        self._curvature = curvature
 
     def curvature(self, s_m: ArrayLike) -> Floats:
         """Return the curvature in 1/m, positive to the left; that of the end beyond it."""
-        return self._at(np.asarray(s_m, np.float64))[..., 3]
+        return self._at(np.asarray(s_m, np.float64), self._curvature)[0]
 
     def yaw(self, s_m: ArrayLike) -> Floats:
         """Return the heading in radians."""
-        return self._at(np.asarray(s_m, np.float64))[..., 2]
+        return self._at(np.asarray(s_m, np.float64), self._yaw)[0]
 
     def to_ground(self, s_m: ArrayLike, d_m: ArrayLike) -> tuple[Floats, Floats, Floats]:
         """Return x, y and the path's heading at points along and beside the path; shapes are broadcast."""
         s, d = np.asarray(s_m, np.float64), np.asarray(d_m, np.float64)
-        at = self._at(s)
-        yaw = at[..., 2]
+        x, y, yaw = self._at(s, self._x, self._y, self._yaw)
         cos, sin = np.cos(yaw), np.sin(yaw)
         over = s - np.minimum(np.maximum(s, 0.0), self.length_m)
-        return at[..., 0] + over * cos - d * sin, at[..., 1] + over * sin + d * cos, yaw + 0.0 * d
+        return x + over * cos - d * sin, y + over * sin + d * cos, yaw + 0.0 * d
 
     def to_frenet(self, x_m: ArrayLike, y_m: ArrayLike) -> tuple[Floats, Floats]:
         """Return s and d of points by the nearest point of the path; (n,) arrays."""
@@ -70,12 +69,13 @@ class Path:
         """Return x and y of the line that runs ``d_m`` to the left."""
         return self._x - d_m * np.sin(self._yaw), self._y + d_m * np.cos(self._yaw)
 
-    def _at(self, s: Floats) -> Floats:
-        """Return x, y, heading and curvature at places along the path, (..., 4)."""
-        at = np.minimum(np.maximum(s / self.step_m, 0.0), len(self._table) - 1.000001)
+    def _at(self, s: Floats, *columns: Floats) -> list[Floats]:
+        """Return what ``columns``, one value each step of the path, are at places along it; linear in between."""
+        at = np.minimum(np.maximum(s / self.step_m, 0.0), len(self._x) - 1.000001)
         low = at.astype(np.int64)
-        share = (at - low)[..., None]
-        return np.asarray(self._table[low] * (1.0 - share) + self._table[low + 1] * share)
+        share = at - low
+        rest, high = 1.0 - share, low + 1
+        return [np.asarray(column[low] * rest + column[high] * share) for column in columns]
 
 
 def _nearest(xs: Floats, ys: Floats, x: Floats, y: Floats) -> NDArray[np.intp]:

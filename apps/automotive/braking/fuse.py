@@ -23,6 +23,8 @@ TWIN_M, TWIN_S, TWIN_MPS = 3.0, 0.5, 3.0
 """A vehicle so near to one that is older by so much, at another speed, is an echo of it: two bodies cannot be there."""
 LOWEST_BRAKING_MPS2 = 1.5
 """A deceleration smaller than this is noise of the estimate."""
+FARTHEST_M, LONGEST_M = 130.0, 30.0
+"""Gaps beyond this matter to nobody; no road user is longer than that, and moves so far while a track is fresh."""
 STANDS_MPS = 2.0
 AGREE_M = 3.0
 """Two sensors mean one thing where their gaps differ by less."""
@@ -92,13 +94,17 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
     usable &= (tracks.existence > LOWEST_EXISTENCE) & tracks.confirmed
     if not usable.any():
         return []
-    which = np.flatnonzero(usable)
+    offset = tracks.position_m - (odometry.x_m, odometry.y_m)
+    cos, sin = np.cos(odometry.yaw_rad), np.sin(odometry.yaw_rad)
+    ahead = cos * offset[:, 0] + sin * offset[:, 1]
+    which = np.flatnonzero(usable & (ahead > -LONGEST_M) & (ahead < FARTHEST_M + LONGEST_M))
+    if not which.size:
+        return []
     age_s = min(max((time_ns - tracks.time_ns) * 1e-9, 0.0), 0.5)
     velocity = tracks.velocity_mps[which]
-    away = tracks.position_m[which] - (odometry.x_m, odometry.y_m)
-    cos, sin = np.cos(odometry.yaw_rad), np.sin(odometry.yaw_rad)
+    away = offset[which]
     vx, vy = cos * velocity[:, 0] + sin * velocity[:, 1], cos * velocity[:, 1] - sin * velocity[:, 0]
-    covariance = np.nan_to_num(tracks.covariance[which], nan=np.inf)
+    covariance = tracks.covariance[which]
     settled = (tracks.age_s[which] > SETTLED_S) & (_deviation(covariance[:, 2:, 2:], -sin, cos) < SETTLED_MPS)
     known = _deviation(covariance[:, 2:, 2:], cos, sin) < KNOWN_MPS
     known &= _deviation(covariance[:, :2, :2], -sin, cos) < KNOWN_M
@@ -127,7 +133,7 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
     # Between front and tail it sweeps from `then` to `later`: a threat where that meets the corridor.
     sweeps = (np.minimum(then, later) < edge + 0.2) & (np.maximum(then, later) > -edge - 0.2)
     inside = np.where(crosses, sweeps, np.abs(beside) < edge)
-    inside &= known & (along + half_along > path.front_m) & (gap < 130.0)
+    inside &= known & (along + half_along > path.front_m) & (gap < FARTHEST_M)
     return [
         Threat(
             max(float(gap[i]), 0.0), float(speed[i]), 0.0,

@@ -7,6 +7,7 @@ profiles are polynomials of the distance driven, not of time: so a car that stop
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,19 +64,24 @@ class Sides:
     lane: NDArray[np.int64]
 
     def at(self, driven_m: Floats) -> tuple[Singles, Singles, Singles]:
-        """Return d and its first and second derivative by distance, (sides, *driven_m.shape), as float32."""
-        shape = (len(self.length_m),) + (1,) * driven_m.ndim
-        driven = driven_m.astype(np.float32)[None]
+        """Return d and its first and second derivative by distance, (sides, *driven_m.shape), as float32.
+
+        Counted in shares of the length: beyond 1 the derivatives are 0 by themselves, for there the profile ends.
+        """
+        shape = (len(self.length_m), *(1,) * driven_m.ndim)
         length = self.length_m.astype(np.float32).reshape(shape)
-        s = np.minimum(driven, length)
-        on_the_way = driven < length
-        c = self.coefficients.astype(np.float32).reshape(*shape[:1], *shape[1:], 6)
-        d = ((((c[..., 5] * s + c[..., 4]) * s + c[..., 3]) * s + c[..., 2]) * s + c[..., 1]) * s + c[..., 0]
-        first = (((5 * c[..., 5] * s + 4 * c[..., 4]) * s + 3 * c[..., 3]) * s + 2 * c[..., 2]) * s + c[
-            ..., 1
-        ]
-        second = ((20 * c[..., 5] * s + 12 * c[..., 4]) * s + 6 * c[..., 3]) * s + 2 * c[..., 2]
-        return d, first * on_the_way, second * on_the_way
+        share = driven_m.astype(np.float32)[None] / length
+        np.minimum(share, np.float32(1.0), out=share)
+        c = (
+            (self.coefficients * self.length_m[:, None] ** np.arange(6))
+            .astype(np.float32)
+            .T.reshape(6, *shape)
+        )
+        return (
+            _horner(c, share),
+            _horner([k * c[k] / length for k in range(1, 6)], share),
+            _horner([k * (k - 1) * c[k] / length**2 for k in range(2, 6)], share),
+        )
 
     def place_at(self, chosen: int, driven_m: Floats) -> tuple[Floats, Floats, Floats]:
         """Return the same of one profile, in double precision."""
@@ -159,6 +165,16 @@ def sides(
     length = np.maximum(within.ravel() * max(speed_mps, 2.0), SHORTEST_SIDE_M)
     goal = target.ravel()
     return Sides(_quintic_over(length, d_m, slope, bend_1pm, goal), length, goal, lane_of)
+
+
+def _horner(coefficients: Sequence[Singles] | Singles, x: Singles) -> Singles:
+    """Return the polynomials with these coefficients, lowest first, at ``x``: in place, for these arrays are large."""
+    result: Singles = coefficients[-1] * x
+    for c in coefficients[-2:0:-1]:
+        result += c
+        result *= x
+    result += coefficients[0]
+    return result
 
 
 def _quartics(v0: float, a0: float, v1: Floats, t1: Floats) -> tuple[Floats, Floats, Floats]:

@@ -37,9 +37,13 @@ def motion(sides: Sides, s_m: Floats, speed_mps: Floats, road_1pm: Floats) -> Mo
     """Return the motion of all pairs; ``road_1pm`` is the route's curvature at ``s_m`` (both speeds, times)."""
     d, slope, bend = sides.at(s_m)
     road = road_1pm.astype(np.float32)[None]
-    curvature = bend / (1.0 + slope * slope) ** np.float32(1.5) + road / (1.0 - np.clip(road * d, -0.5, 0.5))
-    speed = speed_mps.astype(np.float32)[None]
-    return Motion(d, slope, curvature, curvature * speed * speed)
+    stretch = slope * slope
+    stretch += np.float32(1.0)
+    curvature = bend / (stretch * np.sqrt(stretch))
+    if road.any():
+        curvature += road / (np.float32(1.0) - np.clip(road * d, np.float32(-0.5), np.float32(0.5)))
+    squared = (speed_mps * speed_mps).astype(np.float32)[None]
+    return Motion(d, slope, curvature, curvature * squared)
 
 
 def drivable(
@@ -54,14 +58,14 @@ def drivable(
     tightest = np.tan(vehicle.steering_limit_rad) / vehicle.wheelbase_m
     later = slice(2, None)
     moving = (speed_mps > 0.3)[None, :, later]
-    turns = np.abs(moves.curvature_1pm[:, :, later])
-    within = ((turns < tightest) | ~moving).all(axis=2) & (
-        np.abs(moves.slope[:, :, later]) < LARGEST_SLOPE
-    ).all(axis=2)
+    turn = np.abs(moves.curvature_1pm[:, :, later]).max(axis=2, where=moving, initial=0.0)
+    slope = np.abs(moves.slope[:, :, later]).max(axis=2)
     side = np.abs(moves.lateral_mps2[:, :, later])
     strongest = side.max(axis=2)
-    grip = side * side + (acceleration_mps2[None, :, later] ** 2).astype(np.float32) < GRIP_MPS2**2 + 1.0
-    possible = along & within & (strongest < EVASIVE_LATERAL_MPS2) & grip.all(axis=2)
+    side *= side
+    side += (acceleration_mps2[None, :, later] ** 2).astype(np.float32)
+    within = (turn < tightest) & (slope < LARGEST_SLOPE) & (side.max(axis=2) < GRIP_MPS2**2 + 1.0)
+    possible = along & within & (strongest < EVASIVE_LATERAL_MPS2)
     return possible & (strongest < lateral_mps2), possible
 
 
@@ -72,6 +76,14 @@ class Contacts:
     profile: NDArray[np.intp]
     time: NDArray[np.intp]
     obstacle: NDArray[np.intp]
+
+    def of(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return what (sides, profiles, times) says at the contacts, (sides, contacts)."""
+        return values[:, self.profile, self.time]
+
+    def take(self, which: NDArray[np.bool_]) -> Contacts:
+        """Return some of them."""
+        return Contacts(self.profile[which], self.time[which], self.obstacle[which])
 
     def reduce(self, values: NDArray[Any], profiles: int, how: np.ufunc) -> NDArray[Any]:
         """Reduce (sides, contacts) to (sides, profiles) by a ufunc; where there is no contact: zero."""
@@ -96,11 +108,15 @@ def level(
     return Contacts(*np.nonzero(np.abs(middle - futures.s_m[None]) < reach))
 
 
-def beside(contacts: Contacts, moves: Motion, futures: Futures, vehicle: VehicleConfig) -> NDArray[np.bool_]:
-    """Return at which contacts the boxes overlap sideways too, (sides, contacts); the ego's grows as it turns."""
-    i, t, o = contacts.profile, contacts.time, contacts.obstacle
-    slope = moves.slope[:, i, t]
+def beside(
+    contacts: Contacts, d_m: Singles, slope: Singles, futures: Futures, vehicle: VehicleConfig
+) -> NDArray[np.bool_]:
+    """Return at which contacts the boxes overlap sideways too, (sides, contacts); the ego's grows as it turns.
+
+    ``d_m`` and ``slope`` are the ego's at the contacts.
+    """
+    t, o = contacts.time, contacts.obstacle
     half = np.float32(vehicle.width_m / 2) + np.abs(slope) * np.float32(vehicle.length_m / 2)
-    middle = moves.d_m[:, i, t] + slope * np.float32(vehicle.middle_m)
+    middle = d_m + slope * np.float32(vehicle.middle_m)
     away = np.abs(middle - futures.d_m[t, o].astype(np.float32))
     return np.asarray(away < half + futures.half_d_m[t, o].astype(np.float32))

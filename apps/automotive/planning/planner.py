@@ -138,7 +138,7 @@ class Planner:
         bend = self._config.lateral_acceleration_mps2
         comfortable, possible = drivable(moves, speeds.acceleration_mps2, speeds.speed_mps, bend, vehicle)
         contacts = level(speeds.s_m, speeds.speed_mps, futures, vehicle)
-        hits = beside(contacts, moves, futures, vehicle)
+        hits = beside(contacts, contacts.of(moves.d_m), contacts.of(moves.slope), futures, vehicle)
         collides = contacts.reduce(hits, count, np.logical_or).astype(bool)
         harm = _harm(contacts, hits, speeds, futures)
         exposure = self._exposure(now, obstacles, speeds, lateral)
@@ -155,12 +155,11 @@ class Planner:
         if not len(ahead.id):
             return np.zeros((len(lateral.length_m), count))
         s, v = _brake_after(speeds, FAILSAFE_FROM)
-        moves = motion(lateral, s, v, np.zeros_like(s))
         futures = predict.worst(ahead, now.d_m)
         contacts = level(s, np.zeros_like(v), futures, self._vehicle)
-        counts = v[contacts.profile, contacts.time] > 0.5
-        contacts = Contacts(contacts.profile[counts], contacts.time[counts], contacts.obstacle[counts])
-        hits = beside(contacts, moves, futures, self._vehicle)
+        contacts = contacts.take(v[contacts.profile, contacts.time] > 0.5)
+        d, slope, _ = lateral.at(s[contacts.profile, contacts.time])
+        hits = beside(contacts, d, slope, futures, self._vehicle)
         fast = v[contacts.profile, contacts.time]
         return np.asarray(contacts.reduce(hits * fast[None], count, np.maximum), np.float64)
 
@@ -205,19 +204,19 @@ class Planner:
             futures.s_m[every], futures.d_m[every], futures.half_s_m[every], futures.half_d_m[every],
             futures.speed_mps[every],
         )  # fmt: skip
-        few = Motion(*(getattr(moves, name)[:, :, every] for name in Motion.__dataclass_fields__))
         wish = STANDSTILL_GAP_M + self._config.headway_s * v
         contacts = level(s, np.zeros_like(v), some, self._vehicle, ahead_m=wish)
         ahead = (
             some.s_m[contacts.time, contacts.obstacle]
             > s[contacts.profile, contacts.time] + self._vehicle.middle_m
         )
-        contacts = Contacts(contacts.profile[ahead], contacts.time[ahead], contacts.obstacle[ahead])
+        contacts = contacts.take(ahead)
         i, t, o = contacts.profile, contacts.time, contacts.obstacle
         gap = some.s_m[t, o] - some.half_s_m[t, o] - s[i, t] - self._vehicle.front_m
         closing = np.maximum(v[i, t] - some.speed_mps[t, o], 0.0)
         missing = np.clip(1.0 - gap / wish[i, t], 0.0, 1.5) ** 2 * (1.0 + 0.2 * closing)
-        hits = beside(contacts, few, some, self._vehicle)
+        d, slope = contacts.of(moves.d_m[:, :, every]), contacts.of(moves.slope[:, :, every])
+        hits = beside(contacts, d, slope, some, self._vehicle)
         missing_sum = contacts.reduce(hits * missing[None], len(s), np.add)
         return np.asarray(missing_sum / s.shape[1], np.float64)
 

@@ -72,9 +72,8 @@ def worst(obstacles: Obstacles, lane_d_m: float) -> Futures:
     t = TIMES_S[:, None]
     late = np.maximum(t - SURPRISE_S, 0.0)
     away = lane_d_m - obstacles.d_m
-    vehicle = np.isin(obstacles.kind, (ObjectKind.CAR, ObjectKind.TRUCK)) | (
-        (obstacles.kind == ObjectKind.UNKNOWN) & (np.abs(obstacles.speed_mps) > 1.0)
-    )
+    walks = obstacles.walks
+    vehicle = ~walks & ((obstacles.kind != ObjectKind.UNKNOWN) | (np.abs(obstacles.speed_mps) > 1.0))
     with_us = vehicle & (obstacles.speed_mps > 1.0)
     beside = (
         with_us
@@ -83,16 +82,16 @@ def worst(obstacles: Obstacles, lane_d_m: float) -> Futures:
         & (obstacles.lateral_mps * np.sign(away) > -LEAVES_MPS)
     )
     brakes = with_us & ~beside
-    braking = np.where(brakes | (obstacles.walks & (obstacles.speed_mps > 0)), -WORST_BRAKING_MPS2, 0.0)
-    s, v = _along(obstacles, np.where(obstacles.walks, -3.0 * (obstacles.speed_mps > 0), braking), t)
+    braking = np.where(brakes, -WORST_BRAKING_MPS2, 0.0)
+    s, v = _along(obstacles, np.where(walks, -3.0 * (obstacles.speed_mps > 0), braking), t)
     d = obstacles.d_m + obstacles.lateral_mps * SETTLES_S * (1.0 - np.exp(-t / SETTLES_S))
     over = np.sign(away) * np.minimum(
         np.maximum(WORST_CUT_IN_MPS, np.abs(obstacles.lateral_mps)) * late, np.abs(away)
     )
     d = np.where(beside, obstacles.d_m + over, d)
     walk = np.minimum(np.maximum(WORST_WALK_MPS, np.abs(obstacles.lateral_mps)) * late, WORST_WALK_REACH_M)
-    reach = np.where(obstacles.walks, walk / 2, 0.0)
-    d = np.where(obstacles.walks, obstacles.d_m + np.sign(away) * reach, d)
+    reach = np.where(walks, walk / 2, 0.0)
+    d = np.where(walks, obstacles.d_m + np.sign(away) * reach, d)
     return Futures(
         s,
         d,

@@ -50,7 +50,7 @@ class Obstacles:
     @property
     def walks(self) -> NDArray[np.bool_]:
         """Which are people, on foot or on a cycle: they may turn on the spot."""
-        return np.isin(self.kind, (ObjectKind.PEDESTRIAN, ObjectKind.CYCLIST))
+        return np.asarray((self.kind == ObjectKind.PEDESTRIAN) | (self.kind == ObjectKind.CYCLIST))
 
 
 @dataclass(frozen=True)
