@@ -157,7 +157,7 @@ def with_heat_limit(judge: Judge, seen: Seen, labels: NDArray[np.int64]) -> Judg
     Good pictures are in the bank, so their own heat is too low; the limit is raised by half.
     """
     looks = np.flatnonzero((seen.view == AS_IT_IS) & (seen.place >= 0) & (labels[seen.row] == 0))
-    peaks = [smooth(judge.bank.heat(seen.local[seen.place[[look]]])).max() for look in looks]
+    peaks = [smooth(judge.bank.heat(seen.places[seen.place[[look]]])).max() for look in looks]
     return replace(judge, heat_at=1.5 * float(np.quantile(peaks, 0.99)) + 1e-6)
 
 
@@ -218,11 +218,11 @@ def _heads(
     remembered = np.flatnonzero(good & (seen.place >= 0))
     if not len(remembered):
         raise InputError("no good picture is left to remember")
-    bank = fit_bank([seen.local[place] for place in seen.place[remembered]], seed)
+    bank = fit_bank([seen.places[place] for place in seen.place[remembered]], seed)
     texture = seen.texture[good]
     oddness = fit_oddness(texture)
     some = remembered[:: max(1, len(remembered) // 100)]
-    tops = top_mean(smooth(bank.heat(seen.local[seen.place[some]])))
+    tops = top_mean(smooth(bank.heat(seen.places[seen.place[some]])))
     whole: Linear | None = None
     places: Places | None = None
     if strength and labels[rows].any():
@@ -231,13 +231,13 @@ def _heads(
         looks = looks[seen.place[looks] >= 0]
         kept = seen.place[looks]
         places = fit_places(
-            [seen.local[place] for place in kept],
+            [seen.places[place] for place in kept],
             labels[seen.row[looks]],
             [seen.masks[place] for place in kept],
             seed,
         )
     mix = ONE_CLASS if whole is None else (0.0, 0.0, 0.5, 0.5)
-    return Judge(bank, _z(tops), oddness, _z(oddness(texture)), whole, places, mix=mix)
+    return Judge(seen.whitening, bank, _z(tops), oddness, _z(oddness(texture)), whole, places, mix=mix)
 
 
 def _rescaled(
