@@ -39,6 +39,9 @@ MIN_BAD = 4
 MIN_KIND = 4
 """A kind of defect is told apart from so many pictures on."""
 
+MANY, FEW_FOLDS = 2_000, 3
+"""From so many pictures on a few folds do: each is large enough, and all are taught within a quarter of an hour."""
+
 _STRENGTHS = (1e-4, 1e-3, 1e-2)
 _KIND_STRENGTH = 1e-3
 _MIX_STRENGTH = 1.0
@@ -72,13 +75,8 @@ def teach(
     supervised = _supervised(labels[rows], [groups[row] for row in rows], method)
     judged = rows[seen.place[rows] >= 0]
     truth = labels[judged]
-    parts = grouped_folds(
-        [groups[row] for row in judged],
-        truth.tolist(),
-        min(folds, len({groups[row] for row in judged})),
-        seed,
-    )
-    strength = _best_strength(seen, labels, judged, parts) if supervised else 0.0
+    parts = _folds(groups, truth, judged, min(folds, FEW_FOLDS) if len(judged) > MANY else folds, seed)
+    strength = _best_strength(seen, labels, groups, judged, folds, seed) if supervised else 0.0
     groups_of = np.array(groups)
     compressed = _compressed_good(seen, labels, judged)
 
@@ -258,11 +256,26 @@ def _z(values: Floats) -> tuple[float, float]:
     return float(np.median(values)), float(values.std()) + 1e-3
 
 
+def _folds(
+    groups: Sequence[str], truth: NDArray[np.int64], rows: NDArray[np.int64], folds: int, seed: int
+) -> Sequence[Fold]:
+    """Divide pictures by part."""
+    own = [groups[row] for row in rows]
+    return grouped_folds(own, truth.tolist(), min(folds, len(set(own))), seed)
+
+
 def _best_strength(
-    seen: Seen, labels: NDArray[np.int64], rows: NDArray[np.int64], parts: Sequence[Fold]
+    seen: Seen,
+    labels: NDArray[np.int64],
+    groups: Sequence[str],
+    rows: NDArray[np.int64],
+    folds: int,
+    seed: int,
 ) -> float:
-    """Choose how freely the classifier may fit, on pictures as they are."""
+    """Choose how freely the classifier may fit, on pictures as they are, at most MANY of them."""
+    rows = np.sort(np.random.default_rng(seed).permutation(rows)[:MANY])
     matrix, truth = seen.matrix(rows), labels[rows]
+    parts = _folds(groups, truth, rows, folds, seed)
     areas = []
     for strength in _STRENGTHS:
         out = np.zeros(len(rows), np.float32)
