@@ -36,8 +36,17 @@ _REACH = 14
 _JOIN = 9
 _FAR_PX = 30.0
 _MIN_AREA_PX = 10
-_MIN_THICKNESS_PX = 1.3
-"""Thinner places are edges that lie a little off: half of all, and of 3,848 labelled defects four."""
+_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+"""What does not hold a cross of this size is an edge that lies a little off: half of all places, and of 3,848 labelled
+defects four."""
+
+_SMALL = 1 << 22
+"""Pixels up to which joined places are fewer than 65,536: numbers of two bytes are twice as fast."""
+
+_RINGS = {
+    radius: cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    for radius in (2, 3, 5, 7, 9)
+}
 
 _MAX_DIFFERENCE = 0.3
 _MAX_CANDIDATES = 400
@@ -108,9 +117,10 @@ def _places(raw: NDArray[np.uint8]) -> list[_Place]:
     """Join what lies near each other, and leave out single pixels and lines of one pixel."""
     opened = cv2.morphologyEx(raw, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     joined = cv2.dilate(opened, np.ones((_JOIN, _JOIN), np.uint8))
-    labels, stats = cv2.connectedComponentsWithStats(joined, connectivity=8)[1:3]
+    kind = cv2.CV_16U if raw.size <= _SMALL else cv2.CV_32S
+    labels, stats = cv2.connectedComponentsWithStats(joined, connectivity=8, ltype=kind)[1:3]
     closed = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    thick = cv2.distanceTransform(closed, cv2.DIST_L2, 3) > _MIN_THICKNESS_PX
+    thick = cv2.erode(closed, _CROSS) > 0
     height, width = raw.shape
     half = _JOIN // 2
     places = []
@@ -180,13 +190,12 @@ def _describe(
 
 def _ring(solid: NDArray[np.uint8], same: NDArray[np.uint8], radius: int) -> list[float]:
     """How many arcs of a ring around the place have the defect's own colour, and which share of it."""
-    size = 2 * radius + 1
-    outer = _mask(cv2.dilate(solid, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))))
+    outer = _mask(cv2.dilate(solid, _RINGS[radius]))
     inner = _mask(cv2.erode(outer, np.ones((3, 3), np.uint8), borderValue=1))
     ring = outer & (1 - inner)
     arc = ring & same
-    count, _, stats, _ = cv2.connectedComponentsWithStats(arc, connectivity=8)
-    arcs = int((stats[1:count, cv2.CC_STAT_AREA] >= 2).sum())
+    sizes = np.bincount(cv2.connectedComponents(arc, connectivity=8)[1].ravel())
+    arcs = int((sizes[1:] >= 2).sum())
     return [float(arcs), float(arc.sum() / max(1, ring.sum()))]
 
 

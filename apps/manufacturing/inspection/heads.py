@@ -19,8 +19,11 @@ Floats = NDArray[np.float32]
 BANK = 1500
 """Patches of good parts that are remembered."""
 
-COMPONENTS = 64
-"""Directions of the features that are kept, each with spread 1: their noisy rest tells nothing."""
+COMPONENTS = 96
+"""Directions of a place's features that are kept, each with spread 1: their noisy rest tells nothing."""
+
+NEAR = 64
+"""Of them, those by which a place is compared with places remembered."""
 
 TOP = 5
 """The score of a picture is the mean of its so many most conspicuous places: one alone is noise."""
@@ -32,33 +35,59 @@ _FLOOR = np.float32(0.01)
 
 
 @dataclass(frozen=True)
-class MemoryBank:
-    """Distance of every place to the nearest remembered place of a good part.
+class Whitening:
+    """Brings the features of places to equal spread: ``centre`` (C,), ``basis`` (C, components).
 
-    PatchCore (K. Roth et al., CVPR 2022) on features that are first brought to equal spread. ``centre`` (C,),
-    ``basis`` (C, COMPONENTS), ``bank`` (n, COMPONENTS).
+    What every head of places sees; so it is done once, and its result is kept in half precision while they are taught.
     """
 
     centre: Floats
     basis: Floats
+
+    def __call__(self, local: NDArray[np.floating]) -> Floats:
+        """Return (..., components) of ``local`` (..., C)."""
+        return np.asarray((local.astype(np.float32) - self.centre) @ self.basis, np.float32)
+
+    def append(self, graph: Graph, local: str) -> str:
+        """Append the same to a graph."""
+        return graph.node(
+            "MatMul", graph.node("Sub", local, graph.constant(self.centre)), graph.constant(self.basis)
+        )
+
+
+def fit_whitening(places: Floats) -> Whitening:
+    """Return what brings ``places`` (n, C) to equal spread along their largest COMPONENTS directions."""
+    centre = places.mean(axis=0)
+    values, vectors = np.linalg.eigh(np.cov((places - centre).T))
+    values, vectors = values[::-1][:COMPONENTS], vectors[:, ::-1][:, :COMPONENTS]
+    basis = vectors / np.sqrt(np.maximum(values, 0) + _RIDGE * values.mean())
+    return Whitening(centre.astype(np.float32), basis.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class MemoryBank:
+    """Distance of every place to the nearest remembered place of a good part: ``bank`` (n, at most NEAR).
+
+    PatchCore (K. Roth et al., CVPR 2022) on whitened places.
+    """
+
     bank: Floats
 
-    def heat(self, local: NDArray[np.floating]) -> Floats:
-        """Return (n, grid, grid) distances of ``local`` (n, grid, grid, C)."""
-        out = np.empty(local.shape[:3], np.float32)
+    def heat(self, places: NDArray[np.floating]) -> Floats:
+        """Return (n, grid, grid) distances of whitened ``places`` (n, grid, grid, components)."""
+        out = np.empty(places.shape[:3], np.float32)
         lengths = (self.bank**2).sum(axis=1)
-        for number, each in enumerate(local):
-            flat = each.reshape(-1, each.shape[-1]).astype(np.float32)
-            projected = (flat - self.centre) @ self.basis
-            squared = (projected**2).sum(axis=1) + (lengths - 2 * projected @ self.bank.T).min(axis=1)
+        near = self.bank.shape[1]
+        for number, each in enumerate(places):
+            flat = each.reshape(-1, each.shape[-1])[:, :near].astype(np.float32)
+            squared = (flat**2).sum(axis=1) + (lengths - 2 * flat @ self.bank.T).min(axis=1)
             out[number] = np.sqrt(np.maximum(squared, 0) + _FLOOR).reshape(each.shape[:2])
         return out
 
-    def append(self, graph: Graph, local: str) -> str:
+    def append(self, graph: Graph, places: str) -> str:
         """Append the same to a graph; return the name of the heat (n, grid, grid)."""
-        projected = graph.node(
-            "MatMul", graph.node("Sub", local, graph.constant(self.centre)), graph.constant(self.basis)
-        )
+        limits = ([0], [self.bank.shape[1]], [3])
+        projected = graph.node("Slice", places, *(graph.constant(each, np.int64) for each in limits))
         cross = graph.node("MatMul", projected, graph.constant(-2 * self.bank.T))
         cross = graph.node("Add", cross, graph.constant((self.bank**2).sum(axis=1)))
         nearest = graph.node("ReduceMin", cross, axes=[3], keepdims=0)
@@ -70,25 +99,16 @@ class MemoryBank:
 
 
 def fit_bank(pictures: Sequence[NDArray[np.floating]], seed: int) -> MemoryBank:
-    """Return the bank of good parts, from their places, each (grid, grid, C), spread out greedily (k-centre)."""
+    """Return the bank of good parts, from whitened places, each (grid, grid, C), spread out greedily (k-centre)."""
     random = np.random.default_rng(seed)
-    channels = pictures[0].shape[-1]
-    flat = [picture.reshape(-1, channels) for picture in pictures]
+    flat = [picture.reshape(-1, picture.shape[-1])[:, :NEAR] for picture in pictures]
     each = max(1, min(len(flat[0]), _POOL // len(flat)))
     pool = np.concatenate(
         [places[random.choice(len(places), each, replace=False)] for places in flat]
     ).astype(np.float32)
     if len(pool) > _POOL:
         pool = pool[random.choice(len(pool), _POOL, replace=False)]
-    centre = pool.mean(axis=0)
-    spread = np.cov((pool - centre).T) + 1e-6 * np.eye(channels)
-    values, vectors = np.linalg.eigh(spread)
-    values, vectors = values[::-1][:COMPONENTS], vectors[:, ::-1][:, :COMPONENTS]
-    basis = (vectors / np.sqrt(values + _RIDGE * values.mean())).astype(np.float32)
-    projected = (pool - centre) @ basis
-    return MemoryBank(
-        centre, basis, projected[_spread_out(projected, min(BANK, (len(projected) + 1) // 2), random)]
-    )
+    return MemoryBank(pool[_spread_out(pool, min(BANK, (len(pool) + 1) // 2), random)])
 
 
 def _spread_out(points: Floats, count: int, random: np.random.Generator) -> NDArray[np.int64]:

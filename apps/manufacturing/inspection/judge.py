@@ -15,6 +15,7 @@ from apps.manufacturing.inspection.heads import (
     Floats,
     Linear,
     MemoryBank,
+    Whitening,
     append_smooth,
     append_top_mean,
     smooth,
@@ -81,15 +82,15 @@ def fit_oddness(texture: Floats) -> Oddness:
 
 @dataclass(frozen=True)
 class Features:
-    """Of n pictures: ``pooled`` (n, POOLED), ``texture`` (n, TEXTURE), ``local`` (n, grid, grid, LOCAL)."""
+    """Of n pictures: ``pooled`` (n, POOLED), ``texture`` (n, TEXTURE), whitened ``places`` (n, grid, grid, C)."""
 
     pooled: NDArray[np.floating]
     texture: NDArray[np.floating]
-    local: NDArray[np.floating]
+    places: NDArray[np.floating]
 
     def rows(self, which: NDArray[np.int64]) -> Features:
         """Return some of the pictures."""
-        return Features(self.pooled[which], self.texture[which], self.local[which])
+        return Features(self.pooled[which], self.texture[which], self.places[which])
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ class Judge:
     ``places_at`` is the logit that the worst places of good parts nearly never pass, ``heat_at`` their oddness.
     """
 
+    whitening: Whitening
     bank: MemoryBank
     bank_z: tuple[float, float]
     oddness: Oddness
@@ -151,7 +153,7 @@ class Judge:
 
     def evidence(self, features: Features) -> tuple[Floats, Floats]:
         """Return what the heads say, (n, 2 or 4), and the heat (n, grid, grid)."""
-        odd = smooth(self.bank.heat(features.local))
+        odd = smooth(self.bank.heat(features.places))
         columns = [
             (top_mean(odd) - self.bank_z[0]) / self.bank_z[1],
             (self.oddness(features.texture) - self.oddness_z[0]) / self.oddness_z[1],
@@ -159,7 +161,7 @@ class Judge:
         heat = odd / np.float32(self.heat_at)
         if self.whole is not None and self.places is not None:
             columns.append(self.whole(_matrix(features)))
-            like = self.places.heat(features.local)
+            like = self.places.heat(features.places)
             columns.append(worst(like))
             heat = np.maximum(heat, 2 / (1 + np.exp(-np.clip(like - np.float32(self.places_at), -60, 60))))
         return np.stack(columns, axis=1).astype(np.float32), np.asarray(heat, np.float32)
@@ -216,7 +218,8 @@ def judge_graph(judge: Judge, size: int) -> Any:
     """
     graph = Graph()
     pooled, local = append_features(graph, size)
-    odd = append_smooth(graph, judge.bank.append(graph, local))
+    places = judge.whitening.append(graph, local)
+    odd = append_smooth(graph, judge.bank.append(graph, places))
     columns = [
         _standardised(graph, append_top_mean(graph, odd), judge.bank_z),
         _standardised(graph, judge.oddness.append(graph, "texture"), judge.oddness_z),
@@ -225,7 +228,7 @@ def judge_graph(judge: Judge, size: int) -> Any:
     both = graph.node("Concat", pooled, "texture", axis=1)
     if judge.whole is not None and judge.places is not None:
         columns.append(judge.whole.append(graph, both))
-        like = judge.places.append(graph, local)
+        like = judge.places.append(graph, places)
         columns.append(append_worst(graph, like))
         share = graph.node("Sigmoid", graph.node("Sub", like, graph.constant(judge.places_at)))
         heat = graph.node("Max", heat, graph.node("Mul", share, graph.constant(2.0)))

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.manufacturing.inspection.examples import Example, read_mask
-from apps.manufacturing.inspection.graph import LOCAL, POOLED, FeatureExtractor
+from apps.manufacturing.inspection.graph import POOLED, FeatureExtractor
+from apps.manufacturing.inspection.heads import COMPONENTS, Whitening, fit_whitening
 from apps.manufacturing.inspection.judge import Features
 from apps.manufacturing.inspection.preprocess import Pixels, prepare
 from apps.manufacturing.inspection.texture import TEXTURE, texture
@@ -26,7 +27,12 @@ AS_IT_IS, COMPRESSED = 0, 1
 _LOOKS = 9_000
 """Pictures times views that are looked at: what a quarter of an hour on two cores allows, with the rest of teaching."""
 
-_LOCAL_BYTES = 3 << 29
+_PLACES_BYTES = 3 << 29
+"""Memory for the places of looks: those of 6,400 at a side of 288 pixels."""
+
+_WHITENED_ON, _WHITENED_FROM = 64, 20_000
+"""Good pictures, and places in all, from which the spread of places is learnt."""
+
 MAX_VIEWS = 4
 """Views of a picture beyond itself: compressed, then turned, mirrored and relit."""
 
@@ -39,8 +45,8 @@ class Seen:
     """What was seen of n pictures in m looks, of which the first n are the pictures as they are.
 
     ``row`` (m,) says which picture a look is of and ``view`` (m,) how it is looked at. ``pooled`` (m, POOLED),
-    ``texture`` (m, TEXTURE). ``place`` (m,) is where its places lie in ``local`` (k, grid, grid, LOCAL), -1: not kept;
-    ``masks`` (k) gives the share of each place that is defect, where that is known.
+    ``texture`` (m, TEXTURE). ``place`` (m,) is where its whitened places lie in ``places`` (k, grid, grid, COMPONENTS),
+    -1: not kept; ``masks`` (k) gives the share of each place that is defect, where that is known.
     """
 
     row: NDArray[np.int64]
@@ -48,13 +54,14 @@ class Seen:
     pooled: NDArray[np.float16]
     texture: Floats
     place: NDArray[np.int64]
-    local: NDArray[np.float16]
+    places: NDArray[np.float16]
     masks: tuple[Floats | None, ...]
+    whitening: Whitening
     size: int
 
     def features(self, looks: NDArray[np.int64]) -> Features:
         """Return the features of looks whose places are kept."""
-        return Features(self.pooled[looks], self.texture[looks], self.local[self.place[looks]])
+        return Features(self.pooled[looks], self.texture[looks], self.places[self.place[looks]])
 
     def matrix(self, looks: NDArray[np.int64]) -> Floats:
         """Return pooled features and texture side by side, (looks, POOLED + TEXTURE)."""
@@ -88,11 +95,12 @@ def look_at(
     more = _more_views(labels, views, seed)
     row = np.array([*range(n), *(row for row, _ in more)], np.int64)
     view = np.array([AS_IT_IS] * n + [number for _, number in more], np.int64)
-    place = _kept(labels, row, max(2, _LOCAL_BYTES // (grid * grid * LOCAL * 2)), seed)
+    place = _kept(labels, row, max(2, _PLACES_BYTES // (grid * grid * COMPONENTS * 2)), seed)
     pooled = np.empty((len(row), POOLED), np.float16)
     textures = np.empty((len(row), TEXTURE), np.float32)
-    local = np.empty((int(place.max()) + 1, grid, grid, LOCAL), np.float16)
-    masks: list[Floats | None] = [None] * len(local)
+    places = np.empty((int(place.max()) + 1, grid, grid, COMPONENTS), np.float16)
+    masks: list[Floats | None] = [None] * len(places)
+    whitening = _whitening([each for each in examples if not each.bad] or examples, extractor, size, seed)
     looks_of: list[list[int]] = [[] for _ in range(n)]
     for at, of in enumerate(row.tolist()):
         looks_of[of].append(at)
@@ -105,17 +113,30 @@ def look_at(
             shown, turn = _seen_as(
                 pixels, int(view[at]), np.random.default_rng((seed, number, int(view[at])))
             )
-            pooled[at], places = extractor(prepare(shown, size))
+            pooled[at], local = extractor(prepare(shown, size))
             textures[at] = texture(shown)
             if place[at] >= 0:
-                local[place[at]] = places
+                places[place[at]] = whitening(local)
                 masks[place[at]] = None if mask is None else np.ascontiguousarray(_turned(mask, turn))
 
     with ThreadPoolExecutor(threads) as pool:
         for done, _ in enumerate(pool.map(look, range(n))):
             progress("looking at pictures", done, n)
     progress("looking at pictures", n, n)
-    return Seen(row, view, pooled, textures, place, local, tuple(masks), size)
+    return Seen(row, view, pooled, textures, place, places, tuple(masks), whitening, size)
+
+
+def _whitening(examples: Sequence[Example], extractor: FeatureExtractor, size: int, seed: int) -> Whitening:
+    """Learn from some good pictures how their places spread."""
+    random = np.random.default_rng(seed)
+    some = random.permutation(len(examples))[:_WHITENED_ON]
+    each = max(1, _WHITENED_FROM // len(some))
+    found = []
+    for number in some.tolist():
+        local = extractor(prepare(read_picture(examples[number].path), size))[1]
+        flat = local.reshape(-1, local.shape[-1])
+        found.append(flat[random.permutation(len(flat))[:each]])
+    return fit_whitening(np.concatenate(found))
 
 
 def _more_views(labels: NDArray[np.bool_], views: int, seed: int) -> list[tuple[int, int]]:

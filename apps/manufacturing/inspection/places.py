@@ -20,7 +20,6 @@ HIDDEN = 32
 WORST = 10
 """A picture's score is the mean over its so many worst places."""
 
-_COMPONENTS = 96
 _STEPS = (400, 900)
 """Batches that a classifier learns from: at least, and at most, where _ROUNDS over all pictures are others."""
 
@@ -32,13 +31,10 @@ _MASK_WEIGHT = 3.0
 _COVERED = 0.2
 """A place is defect from this share of it on; between none and this it is left out."""
 
-_SAMPLE = 20_000
-_RIDGE = 0.1
-
 
 @dataclass(frozen=True)
 class Places:
-    """Two layers at every place: ``first`` (C, HIDDEN), ``first_bias``, ``second`` (HIDDEN,), ``second_bias``."""
+    """Two layers at every whitened place: ``first`` (C, HIDDEN), ``first_bias``, ``second`` (HIDDEN,), its bias."""
 
     first: Floats
     first_bias: Floats
@@ -82,18 +78,14 @@ def fit_places(
     masks: Sequence[Floats | None],
     seed: int,
 ) -> Places:
-    """Teach on pictures' places, each (grid, grid, C), whether the picture is bad, and masks (grid, grid) of some.
+    """Teach on whitened places, each (grid, grid, C), whether the picture is bad, and masks (grid, grid) of some.
 
     A mask gives the share of each place that is defect; good pictures need none.
     """
     random = np.random.default_rng(seed)
-    centre, basis = _whitening(locals_, random)
-    rows = [
-        ((each.reshape(-1, each.shape[-1]).astype(np.float32) - centre) @ basis).astype(np.float16)
-        for each in locals_
-    ]
+    rows = [each.reshape(-1, each.shape[-1]) for each in locals_]
     targets = [_targets(mask, bad) for mask, bad in zip(masks, labels, strict=True)]
-    learner = _Learner(basis.shape[1], random)
+    learner = _Learner(rows[0].shape[1], random)
     weight = np.where(labels == 1, 0.5 / max(labels.mean(), 1e-6), 0.5 / max(1 - labels.mean(), 1e-6))
     steps = min(max(_ROUNDS * len(rows) // _BATCH, _STEPS[0]), _STEPS[1])
     order: list[int] = []
@@ -105,27 +97,7 @@ def fit_places(
         rate = _RATE * min(1.0, (step + 1) / 30) * 0.5 * (1 + np.cos(np.pi * step / steps))
         learner.step(places, labels[batch], weight[batch], [targets[row] for row in batch], rate)
     first, first_bias, second, second_bias = learner.weights
-    return Places(
-        (basis @ first).astype(np.float32),
-        (first_bias - centre @ basis @ first).astype(np.float32),
-        second,
-        float(second_bias[0]),
-    )
-
-
-def _whitening(locals_: Sequence[NDArray[np.floating]], random: np.random.Generator) -> tuple[Floats, Floats]:
-    """Return centre (C,) and basis (C, components) that bring the places to equal spread."""
-    each = max(1, _SAMPLE // len(locals_))
-    pool = np.concatenate(
-        [
-            flat[random.integers(0, len(flat), each)]
-            for flat in (picture.reshape(-1, picture.shape[-1]) for picture in locals_)
-        ]
-    ).astype(np.float32)
-    centre = pool.mean(axis=0)
-    values, vectors = np.linalg.eigh(np.cov((pool - centre).T))
-    values, vectors = values[::-1][:_COMPONENTS], vectors[:, ::-1][:, :_COMPONENTS]
-    return centre, (vectors / np.sqrt(np.maximum(values, 0) + _RIDGE * values.mean())).astype(np.float32)
+    return Places(first, first_bias, second, float(second_bias[0]))
 
 
 def _targets(mask: Floats | None, bad: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:

@@ -39,6 +39,9 @@ MIN_BAD = 4
 MIN_KIND = 4
 """A kind of defect is told apart from so many pictures on."""
 
+MANY, FEW_FOLDS = 2_000, 3
+"""From so many pictures on a few folds do: each is large enough, and all are taught within a quarter of an hour."""
+
 _STRENGTHS = (1e-4, 1e-3, 1e-2)
 _KIND_STRENGTH = 1e-3
 _MIX_STRENGTH = 1.0
@@ -72,13 +75,8 @@ def teach(
     supervised = _supervised(labels[rows], [groups[row] for row in rows], method)
     judged = rows[seen.place[rows] >= 0]
     truth = labels[judged]
-    parts = grouped_folds(
-        [groups[row] for row in judged],
-        truth.tolist(),
-        min(folds, len({groups[row] for row in judged})),
-        seed,
-    )
-    strength = _best_strength(seen, labels, judged, parts) if supervised else 0.0
+    parts = _folds(groups, truth, judged, min(folds, FEW_FOLDS) if len(judged) > MANY else folds, seed)
+    strength = _best_strength(seen, labels, groups, judged, folds, seed) if supervised else 0.0
     groups_of = np.array(groups)
     compressed = _compressed_good(seen, labels, judged)
 
@@ -157,7 +155,7 @@ def with_heat_limit(judge: Judge, seen: Seen, labels: NDArray[np.int64]) -> Judg
     Good pictures are in the bank, so their own heat is too low; the limit is raised by half.
     """
     looks = np.flatnonzero((seen.view == AS_IT_IS) & (seen.place >= 0) & (labels[seen.row] == 0))
-    peaks = [smooth(judge.bank.heat(seen.local[seen.place[[look]]])).max() for look in looks]
+    peaks = [smooth(judge.bank.heat(seen.places[seen.place[[look]]])).max() for look in looks]
     return replace(judge, heat_at=1.5 * float(np.quantile(peaks, 0.99)) + 1e-6)
 
 
@@ -218,11 +216,11 @@ def _heads(
     remembered = np.flatnonzero(good & (seen.place >= 0))
     if not len(remembered):
         raise InputError("no good picture is left to remember")
-    bank = fit_bank([seen.local[place] for place in seen.place[remembered]], seed)
+    bank = fit_bank([seen.places[place] for place in seen.place[remembered]], seed)
     texture = seen.texture[good]
     oddness = fit_oddness(texture)
     some = remembered[:: max(1, len(remembered) // 100)]
-    tops = top_mean(smooth(bank.heat(seen.local[seen.place[some]])))
+    tops = top_mean(smooth(bank.heat(seen.places[seen.place[some]])))
     whole: Linear | None = None
     places: Places | None = None
     if strength and labels[rows].any():
@@ -231,13 +229,13 @@ def _heads(
         looks = looks[seen.place[looks] >= 0]
         kept = seen.place[looks]
         places = fit_places(
-            [seen.local[place] for place in kept],
+            [seen.places[place] for place in kept],
             labels[seen.row[looks]],
             [seen.masks[place] for place in kept],
             seed,
         )
     mix = ONE_CLASS if whole is None else (0.0, 0.0, 0.5, 0.5)
-    return Judge(bank, _z(tops), oddness, _z(oddness(texture)), whole, places, mix=mix)
+    return Judge(seen.whitening, bank, _z(tops), oddness, _z(oddness(texture)), whole, places, mix=mix)
 
 
 def _rescaled(
@@ -258,11 +256,26 @@ def _z(values: Floats) -> tuple[float, float]:
     return float(np.median(values)), float(values.std()) + 1e-3
 
 
+def _folds(
+    groups: Sequence[str], truth: NDArray[np.int64], rows: NDArray[np.int64], folds: int, seed: int
+) -> Sequence[Fold]:
+    """Divide pictures by part."""
+    own = [groups[row] for row in rows]
+    return grouped_folds(own, truth.tolist(), min(folds, len(set(own))), seed)
+
+
 def _best_strength(
-    seen: Seen, labels: NDArray[np.int64], rows: NDArray[np.int64], parts: Sequence[Fold]
+    seen: Seen,
+    labels: NDArray[np.int64],
+    groups: Sequence[str],
+    rows: NDArray[np.int64],
+    folds: int,
+    seed: int,
 ) -> float:
-    """Choose how freely the classifier may fit, on pictures as they are."""
+    """Choose how freely the classifier may fit, on pictures as they are, at most MANY of them."""
+    rows = np.sort(np.random.default_rng(seed).permutation(rows)[:MANY])
     matrix, truth = seen.matrix(rows), labels[rows]
+    parts = _folds(groups, truth, rows, folds, seed)
     areas = []
     for strength in _STRENGTHS:
         out = np.zeros(len(rows), np.float32)

@@ -157,7 +157,9 @@ def _golden(folder: Path, model: Path, judge: Judge, seen: Seen, examples: Examp
     for row in _some(seen, examples.labels)[:3]:
         inputs = inputs_of(read_picture(examples.rows[row].path), size)
         pooled, local = extractor(np.asarray(inputs["picture"][0], np.uint8))
-        wanted = judge(Features(pooled[None], np.asarray(inputs["texture"], np.float32), local[None]))
+        wanted = judge(
+            Features(pooled[None], np.asarray(inputs["texture"], np.float32), judge.whitening(local[None]))
+        )
         outputs = {"score": wanted.score, "quality": wanted.quality, "heat": wanted.heat}
         if wanted.kinds is not None:
             outputs["kinds"] = wanted.kinds
