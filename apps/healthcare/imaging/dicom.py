@@ -149,6 +149,8 @@ def _to_rgb(dataset: Any, pixels: np.ndarray, photometric: str) -> np.ndarray:
 
     if photometric == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, dataset)
+    elif photometric in ("YBR_RCT", "YBR_ICT"):  # JPEG 2000's own; its decoders give RGB (PS3.5, 8.2.4)
+        pass
     elif photometric.startswith("YBR") and pixels.ndim == 3:
         pixels = convert_color_space(pixels, photometric, "RGB")
     elif photometric != "RGB":

@@ -27,6 +27,9 @@ from edgeai_core.decision import Decision
 PULSE_WAVES = {"ppg": Origin.PPG, "abp": Origin.ABP}
 BREATH_WAVES = ("impedance", "ecg")
 
+PULSE_HELD = 0.2
+"""The pulse comes from the waveform it came from before, unless another is better by so much (quality, 0 to 1)."""
+
 
 @dataclass(frozen=True)
 class Wave:
@@ -62,6 +65,7 @@ class VitalsAnalyzer:
         self._pulses: dict[str, PulseWatch] = {}
         self._breaths: dict[str, BreathCounter | EcgBreath] = {}
         self._pulse_now: dict[str, tuple[Pulse, float]] = {}
+        self._pulse_origin = ""
         self._standing = Standing()
         self.belief = Belief(0.0)
         self.score: News2 | None = None
@@ -143,7 +147,7 @@ class VitalsAnalyzer:
         return [Measurement(Sign.RESPIRATION, breathing.rate_per_min, origin, breathing.quality)]
 
     def _with_pulse(self, output: VitalsOutput, now_s: float) -> VitalsOutput:
-        """Add the pulse of the best waveform that is current."""
+        """Add the pulse of the best waveform that is current; of two as good, that of the one before."""
         current = [
             (pulse, name, now_s - at_s)
             for name, (pulse, at_s) in self._pulse_now.items()
@@ -151,7 +155,10 @@ class VitalsAnalyzer:
         ]
         if not current:
             return output
-        pulse, name, late_s = max(current, key=lambda each: each[0].quality)
+        pulse, name, late_s = max(
+            current, key=lambda each: each[0].quality + (PULSE_HELD if each[1] == self._pulse_origin else 0.0)
+        )
+        self._pulse_origin = name
         return replace(
             output,
             pulse_bpm=pulse.rate_bpm,

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.healthcare.simulation.pulses import beat_times_s, pulse_wave
+from apps.healthcare.vitals.analysis import Settings, VitalsAnalyzer, Wave
 from apps.healthcare.vitals.breath import BreathCounter, EcgBreath
 from apps.healthcare.vitals.pulse import GONE_S, PulseDetector, PulseWatch
 from apps.healthcare.vitals.signs import Sign
@@ -147,3 +148,35 @@ def test_trends_are_told_once_enough_of_their_time_is_known() -> None:
     assert short == pytest.approx(-6.0, abs=0.05)
     assert long == pytest.approx(-6.0, abs=0.05)
     assert trends.per_h(Sign.SYSTOLIC) == (None, None)
+
+
+def pulse_origins(waves: dict[str, np.ndarray], seconds: int) -> list[str]:
+    """Which waveform the pulse came from, second by second once both are known."""
+    analyzer = VitalsAnalyzer(Settings())
+    origins = []
+    for second in range(seconds):
+        part = slice(int(second * RATE_HZ), int((second + 1) * RATE_HZ))
+        analyzer.push([Wave(name, wave[part].copy(), RATE_HZ) for name, wave in waves.items()], second + 1.0)
+        origins.append(analyzer.decide(second + 1.0).output.pulse_origin)
+    return origins[8:]
+
+
+def test_of_two_waves_as_good_the_pulse_stays_with_one() -> None:
+    breath = np.sin(2 * np.pi * np.arange(60 * RATE_HZ) / (13 * RATE_HZ))  # one is better now, then the other
+    waves = {
+        "ppg": ppg(72, 60, seed=1)[0] * (1 + 0.35 * breath),
+        "abp": 80 + 40 * ppg(72, 60, seed=2)[0] * (1 - 0.35 * breath[::-1]),
+    }
+    assert len(set(pulse_origins(waves, 60))) == 1
+
+
+def test_the_pulse_leaves_a_wave_that_goes_bad_or_away() -> None:
+    good, other = ppg(72, 40, seed=1)[0], ppg(72, 40, seed=2)[0]
+    first = pulse_origins({"ppg": good, "abp": 80 + 40 * other}, 40)[0]
+    bad = {"ppg": good.copy(), "abp": 80 + 40 * other}
+    half = len(good) // 2
+    bad[first][half:] = np.random.default_rng(0).normal(bad[first].mean(), 5.0, half)
+    assert pulse_origins(bad, 40)[-1] not in (first, "")
+    gone = {"ppg": good.copy(), "abp": 80 + 40 * other}
+    gone[first][half:] = np.nan
+    assert pulse_origins(gone, 40)[-1] not in (first, "")
