@@ -39,6 +39,8 @@ class LidarSettings:
 
 
 _CAR_TOP_M = 1.65  # a rider sits higher, and his bicycle's side is as long as a car is wide
+_NO_TOP_M = 12.0
+"""Nearer than this the highest beam meets a truck below its top: how high it is cannot be told."""
 _GROUND_CELL_M = 2.0
 _STEEPEST = 0.12  # metres of ground a metre of way: 12 %, as steep as roads are built
 _REACH = (((0.0, 25.0), (2, 2)), ((25.0, np.inf), (3, 2)))
@@ -170,20 +172,26 @@ def completed(boxes: LidarBoxes, position_m: tuple[float, float]) -> LidarBoxes:
 
     A laser sees the rear of the car ahead, and the more of its roof the nearer it is: the middle of what is seen
     lies two metres before the car's own, and wanders. So a side as wide as a car, no higher than one, gets a car's
-    length behind it, and a side as long as a car a car's width; likewise trucks. What is seen stays where it is.
+    length behind it, and a side as long as a car a car's width; likewise trucks, whose top the laser does not see from
+    near by. What is seen stays where it is.
     """
     along = np.stack([np.cos(boxes.yaw_rad), np.sin(boxes.yaw_rad)], axis=1)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1)
     sight = boxes.centre_m[:, :2] - position_m
-    deep = np.abs((sight * along).sum(axis=1)) >= np.abs((sight * across).sum(axis=1))
+    ahead_m, aside_m = np.abs((sight * along).sum(axis=1)), np.abs((sight * across).sum(axis=1))
+    alongside = ahead_m <= boxes.size_m[:, 0] / 2  # nothing but its side can be seen
+    deep = (ahead_m >= aside_m) & ~alongside
     axis = np.where(deep[:, None], along, across)
     depth = np.where(deep, boxes.size_m[:, 0], boxes.size_m[:, 1])
     face = np.where(deep, boxes.size_m[:, 1], boxes.size_m[:, 0])
     top = boxes.centre_m[:, 2] + boxes.size_m[:, 2] / 2
-    car = (boxes.size_m[:, 2] > 0.7) & (top < _CAR_TOP_M)
+    high_enough = boxes.size_m[:, 2] > 0.7
+    car = high_enough & (top < _CAR_TOP_M)
+    near = high_enough & (np.hypot(sight[:, 0], sight[:, 1]) < _NO_TOP_M)
     full = depth.copy()
     for seen, low, high, least in (
-        (car, 1.4, 2.2, 4.4), (car, 3.4, 5.4, 1.8), (top > 2.2, 2.1, 2.8, 6.5), (top > 2.2, 6.0, 14.0, 2.4),
+        (car, 1.4, 2.2, 4.4), (car, 3.4, 5.4, 1.8),
+        ((top > 2.2) | near, 2.1, 2.8, 6.5), ((top > 2.2) | near, 6.0, 14.0, 2.4),
     ):  # fmt: skip
         full = np.where(seen & (face > low) & (face < high), np.maximum(depth, least), full)
     away = np.sign((sight * axis).sum(axis=1))[:, None] * axis

@@ -44,6 +44,14 @@ def test_a_box_around_two_sides_has_the_direction_of_the_car(scene_of) -> None:
     np.testing.assert_allclose(boxes.size_m[best, :2], [4.5, 1.8], atol=0.6)
 
 
+@pytest.mark.parametrize("kind", [ObjectKind.CAR, ObjectKind.TRUCK])
+def test_who_overtakes_stays_in_the_next_lane(scene_of, kind: ObjectKind) -> None:
+    for x in np.arange(-12.0, 13.0):
+        boxes = LidarDetector().detect(scan(scene_of((kind, x, 3.7, 0.0, 0.0))))
+        best = int(boxes.points.argmax())
+        assert boxes.centre_m[best, 1] == pytest.approx(3.7, abs=0.3), x
+
+
 @pytest.mark.parametrize("slope", [-0.05, 0.05])
 def test_a_road_that_rises_is_still_ground(scene_of, slope: float) -> None:
     cloud = scan(scene_of())
