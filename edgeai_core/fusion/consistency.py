@@ -5,7 +5,8 @@ Y. Bar-Shalom, X. R. Li and T. Kirubarajan, Estimation with Applications to Trac
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from edgeai_core.errors import InputError
 from edgeai_core.fusion import kalman
 
 Floats = NDArray[np.float64]
+
+_LEAST_MET = 5
+"""A track met more seldom within the window says nothing about the sensor."""
 
 
 def nees(error: Floats, covariance: Floats) -> Floats:
@@ -38,13 +42,25 @@ def mean_bounds(dimension: int, n: int, confidence: float = 0.95) -> tuple[float
     return float(chdtri(degrees, 1 - tail)) / n, float(chdtri(degrees, tail)) / n
 
 
+@dataclass(frozen=True)
+class _Look:
+    time_s: float
+    expected: float
+    shared: int
+    stray: int
+    nis: tuple[tuple[int, float], ...]  # by track
+
+
 class SensorHealth:
     """Tells from a sensor's own innovations whether the tracks, which others make too, contradict it.
 
-    Over the last ``window_s`` two things are looked at: how many of the tracks that it should have seen were found
-    near a measurement (a sensor that is shifted, frozen or stamped wrongly misses its own gates), and whether the
-    innovations are larger than their covariance allows (a noisy or slightly shifted one). These count by their median,
-    and only where two tracks were in view on average: that one track swerves is no fault of the sensor's.
+    Over the last ``window_s`` two things are looked at. Of the tracks that it should have seen, how many were found
+    near a measurement: a sensor that is shifted, frozen or stamped wrongly misses its own gates. With ``stray`` above 0
+    it must also have measured something else instead, at least this share of what it missed beyond the ``false``
+    measurements that a scan has anyway: a sensor that merely sees little does not. And whether the innovations are
+    larger than their covariance allows (a noisy or slightly shifted one): those of more than half of the tracks, each
+    by its median, where so many ``tracks`` were met often enough: that one track swerves, or is a body that the model
+    does not know, is no fault of the sensor's.
     """
 
     def __init__(
@@ -53,42 +69,64 @@ class SensorHealth:
         window_s: float = 1.0,
         least: float = 8.0,
         found: float = 0.35,
-        excess: float = 2.0,
-        tracks: float = 1.5,
+        excess: float = 3.0,
+        tracks: int = 2,
+        stray: float = 0.0,
+        false: float = 0.0,
     ) -> None:
         self.dimension, self.window_s, self.least = dimension, window_s, least
-        self.found, self.excess, self.tracks = found, excess, tracks
-        self._scans: deque[tuple[float, float, int, tuple[float, ...]]] = deque(maxlen=4096)
+        self.found, self.excess, self.tracks, self.stray, self.false = found, excess, tracks, stray, false
+        self._looks: deque[_Look] = deque(maxlen=4096)
+        self._contradicted = False
 
-    def record(self, time_s: float, expected: float, nis: Floats, shared: int = 2) -> None:
-        """Take a scan: how many tracks it should have seen, the squared innovations of those that it did.
+    def record(
+        self, time_s: float, expected: float, nis: Floats, track: NDArray[np.int64], shared: int, stray: int
+    ) -> None:
+        """Take a scan: how many tracks it should have seen, the squared innovations and ids of those that it did.
 
-        ``shared`` counts the tracks in its view that others see too.
+        ``shared`` counts the tracks in its view that others see too, ``stray`` what it measured far from all of them.
         """
-        self._scans.append((time_s, expected, shared, tuple(nis[np.isfinite(nis)].tolist())))
-        while self._scans and self._scans[0][0] < time_s - self.window_s:
-            self._scans.popleft()
+        good = np.isfinite(nis)
+        by_track = tuple(zip(track[good].tolist(), nis[good].tolist(), strict=True))
+        self._looks.append(_Look(time_s, expected, shared, stray, by_track))
+        while self._looks[0].time_s < time_s - self.window_s:
+            self._looks.popleft()
+        self._contradicted = self._judge()
 
     @property
     def known(self) -> bool:
-        """Whether it should have seen enough of late to be judged."""
-        expected = sum(scan[1] for scan in self._scans)
-        return expected >= self.least and sum(scan[2] for scan in self._scans) >= self.tracks * len(
-            self._scans
-        )
+        """Whether it should have seen enough of late to be judged; one who is under suspicion is judged by less."""
+        tracks = 1 if self._contradicted else self.tracks
+        in_view = sum(look.shared for look in self._looks)
+        return self._expected >= self.least and in_view >= (tracks - 0.5) * len(self._looks)
 
     def contradicted(self) -> bool:
         """Return whether what it measured cannot be, at far beyond chance; False where too little was seen to tell."""
+        return self._contradicted
+
+    @property
+    def _expected(self) -> float:
+        return sum(look.expected for look in self._looks)
+
+    def _judge(self) -> bool:
         if not self.known:
             return False
-        nis = [value for scan in self._scans for value in scan[3]]
-        if len(nis) < self.found * sum(scan[1] for scan in self._scans):
+        found = sum(len(look.nis) for look in self._looks)
+        stray = sum(look.stray - self.false for look in self._looks)
+        if found < self.found * self._expected and stray >= self.stray * (self._expected - found):
             return True
-        if len(nis) < self.least or sum(scan[2] for scan in self._scans) < self.tracks * len(self._scans):
+        by_track: dict[int, list[float]] = {}
+        for look in self._looks:
+            for track, value in look.nis:
+                by_track.setdefault(track, []).append(value)
+        typical = sorted(
+            float(np.median(values)) for values in by_track.values() if len(values) >= _LEAST_MET
+        )
+        if found < self.least or len(typical) < (1 if self._contradicted else self.tracks):
             return False
         # the median of chi-square by Wilson and Hilferty, PNAS 17:684-688 (1931)
-        typical = self.dimension * (1 - 2 / (9 * self.dimension)) ** 3
-        return float(np.median(nis)) > self.excess * typical
+        median = self.dimension * (1 - 2 / (9 * self.dimension)) ** 3
+        return typical[(len(typical) - 1) // 2] > self.excess * median
 
 
 class Corroboration:
@@ -96,22 +134,30 @@ class Corroboration:
 
     Such a sensor need not miss its own gates, for it keeps tracks of its own. Which of two sensors that contradict each
     other is wrong, it cannot tell. ``own``: tracks of its own, on average, that it must have too; for a sensor that is
-    blind to some things that the others see.
+    blind to some things that the others see. ``tracks``: so many it must have missed again and again, for one may be
+    too far or too small for it.
     """
 
-    def __init__(self, own: float = 0.0, window_s: float = 3.0, least_scans: int = 15) -> None:
-        self.own, self.window_s, self.least_scans = own, window_s, least_scans
-        self._scans: deque[tuple[float, int, int, int]] = deque(maxlen=4096)
+    def __init__(
+        self, own: float = 0.0, window_s: float = 3.0, least_scans: int = 15, tracks: int = 2
+    ) -> None:
+        self.own, self.window_s, self.least_scans, self.tracks = own, window_s, least_scans, tracks
+        self._scans: deque[tuple[float, int, tuple[int, ...], int]] = deque(maxlen=4096)
 
-    def record(self, time_s: float, together: int, missed: int, alone: int) -> None:
-        """Take a scan: of what the others agree on it saw ``together`` and not ``missed``; ``alone`` it has tracks."""
-        self._scans.append((time_s, together, missed, alone))
-        while self._scans and self._scans[0][0] < time_s - self.window_s:
+    def record(self, time_s: float, together: int, missed: NDArray[np.int64], alone: int) -> None:
+        """Take a scan: of what the others agree on it saw ``together``, not the tracks with ids ``missed`` (n,).
+
+        ``alone`` it has tracks of its own.
+        """
+        self._scans.append((time_s, together, tuple(missed.tolist()), alone))
+        while self._scans[0][0] < time_s - self.window_s:
             self._scans.popleft()
 
     def contradicted(self) -> bool:
         """Return whether it saw less than a tenth of what the others agreed on, and that was something all the time."""
         scans = len(self._scans)
-        together, missed, alone = (sum(scan[k] for scan in self._scans) for k in (1, 2, 3))
-        much = scans >= self.least_scans and missed >= scans and alone >= self.own * scans
-        return much and together < 0.1 * (together + missed)
+        together, alone = sum(scan[1] for scan in self._scans), sum(scan[3] for scan in self._scans)
+        missed = Counter(track for scan in self._scans for track in scan[2])
+        again = sum(times >= _LEAST_MET for times in missed.values())
+        much = scans >= self.least_scans and missed.total() >= scans and alone >= self.own * scans
+        return much and again >= self.tracks and together < 0.1 * (together + missed.total())

@@ -121,14 +121,17 @@ class Association:
 
     ``nis`` (m,) is the squared innovation over its covariance, for measurements of tracks that were there before, else
     not a number. Of the tracks that this sensor and another have seen before, ``expected`` is how many it should have
-    seen now, ``shared`` how many of them are in its view, and ``shared_nis`` the ``nis`` of those that it did see.
+    seen now, ``shared`` how many of them are in its view, and ``shared_nis`` and ``shared_id`` the ``nis`` and ids of
+    those that it did see. ``stray`` counts measurements that lie near no track that another sensor has seen.
     """
 
     row: Indices
     nis: Floats
     expected: float
     shared_nis: Floats
+    shared_id: Ints
     shared: int = 0
+    stray: int = 0
 
 
 class Tracker:
@@ -175,7 +178,10 @@ class Tracker:
         rows, columns, nis, near = self._associate(table, scan, seen, evidence)
         log_odds = table.log_odds + np.log1p(-seen.detection)  # as if missed
         belief, classes, seen_s, seen_by = table.belief, table.classes, table.seen_s, table.seen_by
-        shared = ((seen_by & sensor.bit) != 0) & ((seen_by & ~sensor.bit) != 0)
+        others = (seen_by & ~sensor.bit) != 0
+        trusted = others & (table.log_odds > 0)
+        shared = ((seen_by & sensor.bit) != 0) & others
+        stray = m - int(near[trusted].any(axis=0).sum())
         expected = float((seen.existence * seen.detection)[shared].sum())
         in_view = int((shared & (seen.detection > _IN_VIEW)).sum())
         if rows.size:
@@ -189,10 +195,11 @@ class Tracker:
             seen_by[rows] |= sensor.bit
             if scan.classes is not None:
                 classes = classes.copy()
-                likely = classes[rows] * scan.classes[columns]
-                classes[rows] = likely / likely.sum(axis=1, keepdims=True)
+                weight = classes[rows] * scan.classes[columns]
+                classes[rows] = weight / weight.sum(axis=1, keepdims=True)
         row = np.full(m, -1, np.intp)
         row[columns] = rows
+        likely, ids = table.log_odds > 0, table.id
         log_odds = np.minimum(log_odds, _CERTAIN)
         table = TrackTable(
             table.time_s, table.id, belief, log_odds, classes, table.born_s, seen_s,
@@ -202,13 +209,15 @@ class Tracker:
         if not keep.all():
             where = np.where(keep, np.cumsum(keep) - 1, -1)
             table, row = table.take(keep), np.where(row >= 0, where[row] if len(where) else -1, -1)
+        met = rows[shared[rows]]
         if sensor.birth_density > 0:
             unclaimed = np.ones(m, np.bool_)
             unclaimed[columns] = False
             if sensor.repeats:
-                unclaimed &= ~near
+                unclaimed &= ~near[likely].any(axis=0)
             table, row = self._born(table, scan, evidence, np.nonzero(unclaimed)[0], row, numbers)
-        return table, Association(row, nis, expected, nis[columns[shared[rows]]], in_view)
+        went = Association(row, nis, expected, nis[columns[shared[rows]]], ids[met], in_view, stray)
+        return table, went
 
     def _associate(
         self, table: TrackTable, scan: Scan, seen: _Expected, evidence: Floats
@@ -217,7 +226,7 @@ class Tracker:
         nis = np.full(m, np.nan)
         if not len(table) or not m:
             nothing = np.zeros(0, np.intp)
-            return nothing, nothing, nis, np.zeros(m, np.bool_)
+            return nothing, nothing, nis, np.zeros((len(table), m), np.bool_)
         off = scan.sensor.observation.innovation(scan.measured[None, :], seen.measured[:, None])[..., :g]
         distance = squared_distances(off, seen.inverse)
         near = distance <= chi_square_gate(g, scan.sensor.gate)
@@ -231,7 +240,7 @@ class Tracker:
         likely = table.log_odds > 0
         rows, columns = association.assign_in_turn(gain, likely)
         nis[columns] = distance[rows, columns]
-        return rows, columns, nis, np.asarray(np.any(near[likely], axis=0))
+        return rows, columns, nis, near
 
     def _born(
         self,

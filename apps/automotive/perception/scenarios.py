@@ -116,7 +116,8 @@ def play(
     """Run fusion over a scenario and give what it says every 0.1 s.
 
     Camera 30 Hz, lidar 10 Hz, radar 20 Hz, delivered 60, 80 and 30 ms late. ``faults`` by sensor, from second 2 on:
-    ``shifted`` (2 m, or 3 degrees), ``noisy`` (five times), ``frozen``, ``late`` (200 ms, without a word of it).
+    ``shifted`` (2 m, or 3 degrees), ``noisy`` (five times), ``frozen``, ``late`` (200 ms, without a word of it); of the
+    camera also ``weak`` (it sees a fifth of what it declares).
     """
     c = config or FusionConfig()
     rng = np.random.default_rng(seed)
@@ -251,7 +252,7 @@ def _camera(
     near = np.hypot(*local.T) - _near(others, sizes, bearing, ego[4])
     half = np.arctan(mount.centre_px[0] / mount.focal_px)
     within = (near > 2.0) & (near < c.camera_range_m) & (np.abs(bearing) < half)
-    seen = within & (rng.random(len(near)) < c.camera_detection)
+    seen = within & (rng.random(len(near)) < c.camera_detection * (0.2 if bad == "weak" else 1.0))
     n, noise = int(seen.sum()), 5.0 if bad == "noisy" else 1.0
     azimuth = (
         bearing[seen] + rng.normal(0, noise * c.camera_bearing_rad, n) + (0.052 if bad == "shifted" else 0.0)

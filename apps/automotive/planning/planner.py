@@ -5,31 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from apps.automotive.config import PlanningConfig, VehicleConfig
 from apps.automotive.messages import Floats, Odometry, Plan, Route, Tracks
 from apps.automotive.path import Path
 from apps.automotive.planning import predict
-from apps.automotive.planning.candidates import STEP_S, TIMES_S, Profiles, Sides, sides, speed_profiles
-from apps.automotive.planning.check import Contacts, Motion, beside, drivable, level, motion
+from apps.automotive.planning.candidates import TIMES_S, Profiles, Sides, sides, speed_profiles
+from apps.automotive.planning.check import beside, drivable, level, motion
 from apps.automotive.planning.control import DEAD_TIME_S, pure_pursuit
+from apps.automotive.planning.costs import STANDSTILL_GAP_M, WEIGHTS, Wishes, costs, exposure, harm
 from apps.automotive.planning.decide import Choice, Table, Tier, choose
 from apps.automotive.planning.preprocess import Obstacles, Situation, situation
 
-FAILSAFE_BRAKING_MPS2 = 6.5
-"""The brake that must be enough at the worst: less than the brake gives, for roads are wet."""
-FAILSAFE_FROM = 2  # index of TIMES_S: until the next plan has reached the wheels, this one is driven
-FAILSAFE_BUILD_UP_S = 0.15
-
-STANDSTILL_GAP_M = 3.0
+_REACHED_S = DEAD_TIME_S + 0.1
+"""What is demanded now is the acceleration of the profile this much later."""
+_STANDS_MPS = 0.05
 NOTICED_BRAKING_MPS2 = -2.0
 """A change of speed less than this is noise of the track."""
-
-WEIGHTS = {
-    "progress": 1.0, "comfort": 0.012, "sway": 0.03, "place": 0.10, "lane": 0.04, "change": 0.12, "headway": 0.25,
-    "closeness": 0.25, "exposure": 0.05,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -140,99 +132,13 @@ class Planner:
         contacts = level(speeds.s_m, speeds.speed_mps, futures, vehicle)
         hits = beside(contacts, contacts.of(moves.d_m), contacts.of(moves.slope), futures, vehicle)
         collides = contacts.reduce(hits, count, np.logical_or).astype(bool)
-        harm = _harm(contacts, hits, speeds, futures)
-        exposure = self._exposure(now, obstacles, speeds, lateral)
-        costs = self._costs(now, futures, speeds, lateral, moves, contacts)
-        costs["exposure"] = WEIGHTS["exposure"] * exposure
-        return Table(comfortable, possible, collides, exposure > 0.0, harm, speeds.stop, costs)
-
-    def _exposure(
-        self, now: Situation, obstacles: Obstacles, speeds: Profiles, lateral: Sides
-    ) -> NDArray[np.float64]:
-        """Return how fast a hard brake a moment later would still hit somebody at the worst, (sides, speeds)."""
-        ahead = obstacles.take(obstacles.s_m + obstacles.half_length_m > self._vehicle.middle_m)
-        count = len(speeds.s_m)
-        if not len(ahead.id):
-            return np.zeros((len(lateral.length_m), count))
-        s, v = _brake_after(speeds, FAILSAFE_FROM)
-        futures = predict.worst(ahead, now.d_m)
-        contacts = level(s, np.zeros_like(v), futures, self._vehicle)
-        contacts = contacts.take(v[contacts.profile, contacts.time] > 0.5)
-        d, slope, _ = lateral.at(s[contacts.profile, contacts.time])
-        hits = beside(contacts, d, slope, futures, self._vehicle)
-        fast = v[contacts.profile, contacts.time]
-        return np.asarray(contacts.reduce(hits * fast[None], count, np.maximum), np.float64)
-
-    def _costs(
-        self,
-        now: Situation,
-        futures: predict.Futures,
-        speeds: Profiles,
-        lateral: Sides,
-        moves: Motion,
-        contacts: Contacts,
-    ) -> dict[str, NDArray[np.float64]]:
-        top = self._wanted_mps(now)
-        lanes, count = len(lateral.length_m), len(speeds.s_m)
-        v, a = speeds.speed_mps, speeds.acceleration_mps2
-        late = np.abs(top - v).mean(axis=1) / top
-        jerk = np.diff(a, axis=1) / STEP_S
-        rough = (a**2).mean(axis=1) + 0.3 * np.minimum(jerk**2, 100.0).mean(axis=1)
-        sway = (moves.lateral_mps2[:, :, 2:] ** 2).mean(axis=2).astype(np.float64)
-        width = now.route.lane_width_m
-        off = lateral.target_m - lateral.lane * width
-        place = off**2 + 0.02 * (lateral.length_m / max(now.speed_mps, 2.0))
-        meant = round(self._meant_d_m / width)
-        change = np.abs(lateral.lane - meant).astype(np.float64)
-        same = np.ones((lanes, count))
-        return {
-            "progress": WEIGHTS["progress"] * late[None] * same,
-            "comfort": WEIGHTS["comfort"] * rough[None] * same,
-            "sway": WEIGHTS["sway"] * sway,
-            "place": WEIGHTS["place"] * place[:, None] * same,
-            "lane": WEIGHTS["lane"] * np.abs(lateral.lane)[:, None] * same,
-            "change": WEIGHTS["change"] * change[:, None] * same,
-            "headway": WEIGHTS["headway"] * self._headway(futures, speeds, moves),
-            "closeness": WEIGHTS["closeness"] * self._closeness(futures, speeds, moves, contacts),
-        }
-
-    def _headway(self, futures: predict.Futures, speeds: Profiles, moves: Motion) -> NDArray[np.float64]:
-        """Return the mean share of the wished gap that is missing, (sides, speeds)."""
-        every = slice(1, None, 3)
-        s, v = speeds.s_m[:, every], speeds.speed_mps[:, every]
-        some = predict.Futures(
-            futures.s_m[every], futures.d_m[every], futures.half_s_m[every], futures.half_d_m[every],
-            futures.speed_mps[every],
-        )  # fmt: skip
-        wish = STANDSTILL_GAP_M + self._config.headway_s * v
-        contacts = level(s, np.zeros_like(v), some, self._vehicle, ahead_m=wish)
-        ahead = (
-            some.s_m[contacts.time, contacts.obstacle]
-            > s[contacts.profile, contacts.time] + self._vehicle.middle_m
-        )
-        contacts = contacts.take(ahead)
-        i, t, o = contacts.profile, contacts.time, contacts.obstacle
-        gap = some.s_m[t, o] - some.half_s_m[t, o] - s[i, t] - self._vehicle.front_m
-        closing = np.maximum(v[i, t] - some.speed_mps[t, o], 0.0)
-        missing = np.clip(1.0 - gap / wish[i, t], 0.0, 1.5) ** 2 * (1.0 + 0.2 * closing)
-        d, slope = contacts.of(moves.d_m[:, :, every]), contacts.of(moves.slope[:, :, every])
-        hits = beside(contacts, d, slope, some, self._vehicle)
-        missing_sum = contacts.reduce(hits * missing[None], len(s), np.add)
-        return np.asarray(missing_sum / s.shape[1], np.float64)
-
-    def _closeness(
-        self, futures: predict.Futures, speeds: Profiles, moves: Motion, contacts: Contacts
-    ) -> NDArray[np.float64]:
-        """Return how near pairs pass beside others, the faster the dearer, (sides, speeds)."""
-        i, t, o = contacts.profile, contacts.time, contacts.obstacle
-        away = (
-            np.abs(moves.d_m[:, i, t] - futures.d_m[t, o])
-            - futures.half_d_m[t, o]
-            - self._vehicle.width_m / 2
-        )
-        fast = np.abs(speeds.speed_mps[i, t] - futures.speed_mps[t, o]) / 10.0
-        near = np.clip(1.0 - away / 0.9, 0.0, 1.0) ** 2 * fast[None]
-        return np.asarray(contacts.reduce(near, len(speeds.s_m), np.add) / len(TIMES_S), np.float64)
+        harmful = harm(contacts, hits, speeds, futures)
+        exposed = exposure(now, obstacles, speeds, lateral, vehicle)
+        lane = round(self._meant_d_m / now.route.lane_width_m)
+        wishes = Wishes(self._wanted_mps(now), self._config.headway_s, lane)
+        by_name = costs(now, wishes, futures, speeds, lateral, moves, contacts, vehicle)
+        by_name["exposure"] = WEIGHTS["exposure"] * exposed
+        return Table(comfortable, possible, collides, exposed > 0.0, harmful, speeds.stop, by_name)
 
     # -- memory and output
 
@@ -263,9 +169,10 @@ class Planner:
         x, y, heading = now.path.to_ground(now.s_m + s, d)
         stretch = 1.0 - now.path.curvature(now.s_m + s) * d
         profile = speeds.acceleration_mps2[choice.speed]
-        acceleration = float(np.interp(DEAD_TIME_S + 0.1, TIMES_S, profile))
-        if speeds.stop[choice.speed] and now.speed_mps < 0.3:
-            acceleration = min(acceleration, -1.0)  # hold the car
+        acceleration = float(np.interp(_REACHED_S, TIMES_S, profile))
+        if float(np.interp(_REACHED_S, TIMES_S, v)) < _STANDS_MPS:
+            # what stands by then brakes no more in the profile, but has to until then, and is held
+            acceleration = min(acceleration, -max(now.speed_mps / _REACHED_S, 1.0))
         lane = int(lateral.lane[choice.side])
         stop = bool(speeds.stop[choice.speed])
         plan = Plan(
@@ -285,34 +192,8 @@ class Planner:
         return Planned(plan, choice.tier, choice, plan.candidates)
 
 
-def _harm(
-    contacts: Contacts, hits: NDArray[np.bool_], speeds: Profiles, futures: predict.Futures
-) -> NDArray[np.float64]:
-    """Return the square of how fast each pair runs into what it first meets, and a little for how soon."""
-    count = len(speeds.s_m)
-    i, t, o = contacts.profile, contacts.time, contacts.obstacle
-    early = (len(TIMES_S) - t).astype(np.float32)
-    first = contacts.reduce(np.where(hits, early[None], np.float32(0.0)), count, np.maximum)
-    meets = hits & (first[:, i] == early[None])
-    closing = (speeds.speed_mps[i, t] - futures.speed_mps[t, o]) ** 2
-    worst = contacts.reduce(meets * closing[None], count, np.maximum)
-    return np.asarray(worst + 0.1 * first, np.float64)
-
-
 def _manoeuvre(kind: str, lane: int, now: Situation) -> str:
     aside = lane * now.route.lane_width_m - now.d_m
     if abs(aside) > now.route.lane_width_m / 2:
         return "lane change to the left" if aside > 0 else "lane change to the right"
     return kind
-
-
-def _brake_after(profiles: Profiles, index: int) -> tuple[Floats, Floats]:
-    """Return place and speed of profiles that are driven to time ``index`` and then braked hard."""
-    t = np.maximum(TIMES_S - TIMES_S[index] - FAILSAFE_BUILD_UP_S, 0.0)
-    build_up = np.clip(TIMES_S - TIMES_S[index], 0.0, FAILSAFE_BUILD_UP_S)
-    s0, v0 = profiles.s_m[:, index, None], np.maximum(profiles.speed_mps[:, index, None], 0.0)
-    driven = np.minimum(t, v0 / FAILSAFE_BRAKING_MPS2)
-    s = s0 + v0 * build_up + v0 * driven - FAILSAFE_BRAKING_MPS2 / 2 * driven**2
-    v = v0 - FAILSAFE_BRAKING_MPS2 * driven
-    before = TIMES_S[index] >= TIMES_S
-    return np.where(before, profiles.s_m, s), np.where(before, profiles.speed_mps, v)

@@ -37,19 +37,24 @@ def avoidable(
     lowest, highest = min(lowest, start[1]), max(highest, start[1])
     a, lateral = np.meshgrid(CONTROLS_MPS2, LATERAL_MPS)
     controls = np.stack([a.ravel(), lateral.ravel()], axis=1)
-    for first in range(0, len(others) - 1, HOLD):
-        steps = min(HOLD, len(others) - 1 - first)
-        grown = np.repeat(states, len(controls), axis=0)
-        chosen = np.tile(controls, (len(states), 1))
-        alive = np.ones(len(grown), bool)
-        for step in range(1, steps + 1):
-            speed = np.maximum(grown[:, 2] + chosen[:, 0] * DT_S, 0.0)
-            grown[:, 0] += (speed + grown[:, 2]) / 2 * DT_S
+
+    def survivors(states: Floats, chosen: Floats, future: Floats) -> Floats:
+        alive = np.ones(len(states), bool)
+        for now in future:
+            speed = np.maximum(states[:, 2] + chosen[:, 0] * DT_S, 0.0)
+            states[:, 0] += (speed + states[:, 2]) / 2 * DT_S
             sideways = np.clip(chosen[:, 1], -0.3 * speed, 0.3 * speed) * DT_S
-            grown[:, 1] = np.clip(grown[:, 1] + sideways, lowest, highest)
-            grown[:, 2] = speed
-            alive &= ~_hits(grown, others[first + step], vehicle)
-        states = _thin(grown[alive])
+            states[:, 1] = np.clip(states[:, 1] + sideways, lowest, highest)
+            states[:, 2] = speed
+            alive &= ~_hits(states, now, vehicle)
+        return states[alive]
+
+    # most collisions are avoided by one control from beginning to end, a stop for instance: that is quickly tried
+    if len(survivors(np.repeat(states, len(controls), axis=0), controls, others[1:])):
+        return True
+    for first in range(1, len(others), HOLD):
+        grown, chosen = np.repeat(states, len(controls), axis=0), np.tile(controls, (len(states), 1))
+        states = _thin(survivors(grown, chosen, others[first : first + HOLD]))
         if not len(states):
             return False
     return True

@@ -178,29 +178,47 @@ def test_transitions_are_a_markov_chain() -> None:
         ModelSet((ConstantVelocity(), ConstantVelocity()))
 
 
-def test_a_sensor_that_misses_what_others_see_is_contradicted_and_one_that_agrees_is_not() -> None:
+def test_a_sensor_that_measures_elsewhere_or_badly_is_contradicted_and_one_that_agrees_or_sees_little_is_not() -> (
+    None
+):
     rng = np.random.default_rng(2)
-    good, shifted, noisy, idle = (SensorHealth(2) for _ in range(4))
+    good, shifted, noisy, idle, weak = (SensorHealth(2, stray=0.5, false=0.5) for _ in range(5))
+    three, none = np.arange(3), np.zeros(0, np.int64)
     for step in range(20):
-        good.record(0.1 * step, 3.0, rng.chisquare(2, 3))
-        shifted.record(0.1 * step, 3.0, np.full(3, np.nan))
-        noisy.record(0.1 * step, 3.0, 9 * rng.chisquare(2, 3))
-        idle.record(0.1 * step, 0.0, np.zeros(0))
+        good.record(0.1 * step, 3.0, rng.chisquare(2, 3), three, 3, 0)
+        shifted.record(0.1 * step, 3.0, np.zeros(0), none, 3, 3)
+        noisy.record(0.1 * step, 3.0, 4 * rng.chisquare(2, 3), three, 3, 0)
+        idle.record(0.1 * step, 0.0, np.zeros(0), none, 0, 0)
+        weak.record(0.1 * step, 3.0, np.zeros(0), none, 3, 1)
     assert not good.contradicted()
     assert shifted.contradicted()
     assert noisy.contradicted()
     assert not idle.contradicted()
+    assert not weak.contradicted()
+
+
+def test_one_track_that_the_model_does_not_know_contradicts_no_sensor() -> None:
+    health = SensorHealth(2)
+    for step in range(20):
+        health.record(0.1 * step, 2.0, np.array([1.0, 90.0]), np.array([7, 8]), 2, 0)
+    assert not health.contradicted()
+    for step in range(20, 40):
+        health.record(0.1 * step, 2.0, np.array([40.0, 90.0]), np.array([7, 8]), 2, 0)
+    assert health.contradicted()
 
 
 def test_a_sensor_that_never_sees_what_the_others_agree_on_is_contradicted_a_forgetful_or_blind_one_is_not() -> (
     None
 ):
-    wrong, forgetful, blind, idle = Corroboration(), Corroboration(), Corroboration(own=0.5), Corroboration()
+    wrong, forgetful, blind, idle, one = (Corroboration(own=0.5 * (k == 2)) for k in range(5))
+    two, none = np.array([3, 4]), np.zeros(0, np.int64)
     for step in range(40):
-        wrong.record(0.05 * step, 0, 2, 0)
-        forgetful.record(0.05 * step, int(step % 3 == 0), 2, 0)
-        blind.record(0.05 * step, 0, 2, 0)
-        idle.record(0.05 * step, 0, 0, 0)
+        wrong.record(0.05 * step, 0, two, 0)
+        forgetful.record(0.05 * step, int(step % 3 == 0), two, 0)
+        blind.record(0.05 * step, 0, two, 0)
+        idle.record(0.05 * step, 0, none, 0)
+        one.record(0.05 * step, 0, np.array([3, 100 + step]), 0)
+    assert not one.contradicted()
     assert wrong.contradicted()
     assert not forgetful.contradicted()
     assert not blind.contradicted()

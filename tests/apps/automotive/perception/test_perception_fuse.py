@@ -55,6 +55,11 @@ def test_a_shifted_sensor_is_named_and_the_car_ahead_is_not_lost(sensor: str) ->
     assert np.median(ahead) < 0.8
 
 
+def test_a_camera_that_sees_little_is_no_liar() -> None:
+    moments = list(play(FOLLOWING, 3, faults={"camera": "weak"}))
+    assert {moment.suspects for moment in moments} == {()}
+
+
 def test_a_late_measurement_changes_nothing_but_when_it_was_known() -> None:
     def run(order: list[int]) -> np.ndarray:
         fusion = Fusion()

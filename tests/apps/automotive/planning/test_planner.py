@@ -97,6 +97,12 @@ def test_where_nothing_is_free_it_still_answers_with_the_hardest_brake() -> None
     assert "least harm" in planned.plan.reason
 
 
+def test_a_car_that_creeps_is_stopped_where_the_profile_stands_before_the_brake_can_bite() -> None:
+    planned = plan(tracks((6.9, 0.0, 0.0, 0.0, ObjectKind.CAR)), ego=Odometry(speed_mps=0.5))
+    assert planned.plan.speed_mps[2] < 0.05
+    assert planned.plan.acceleration_mps2 <= -1.0
+
+
 @pytest.mark.parametrize("count", [0, 500])
 def test_no_track_and_five_hundred_tracks_give_a_plan(count: int) -> None:
     rng = np.random.default_rng(3)
