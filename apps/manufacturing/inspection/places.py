@@ -20,7 +20,7 @@ HIDDEN = 32
 WORST = 10
 """A picture's score is the mean over its so many worst places."""
 
-_STEPS = (400, 900)
+_STEPS = (400, 3_000)
 """Batches that a classifier learns from: at least, and at most, where _ROUNDS over all pictures are others."""
 
 _ROUNDS = 60
