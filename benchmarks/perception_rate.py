@@ -96,7 +96,9 @@ def main() -> int:
         print(json.dumps({"recorded": counts, **found}, indent=1))
         return 0
     print(", ".join(f"{count} of {sensor}" for sensor, count in counts.items()))
-    print(f"cycles {found['cycles']}, late {found['overruns']}, pictures not looked at {found['missed_releases']}")
+    print(
+        f"cycles {found['cycles']}, late {found['overruns']}, pictures not looked at {found['missed_releases']}"
+    )
     for name in ("lateness_us", "duration_us", "age_us"):
         row = found.get(name)
         if row:
