@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,14 +120,12 @@ class SensorHealth:
         for look in self._looks:
             for track, value in look.nis:
                 by_track.setdefault(track, []).append(value)
-        typical = sorted(
-            float(np.median(values)) for values in by_track.values() if len(values) >= _LEAST_MET
-        )
+        typical = sorted(median(values) for values in by_track.values() if len(values) >= _LEAST_MET)
         if found < self.least or len(typical) < (1 if self._contradicted else self.tracks):
             return False
         # the median of chi-square by Wilson and Hilferty, PNAS 17:684-688 (1931)
-        median = self.dimension * (1 - 2 / (9 * self.dimension)) ** 3
-        return typical[(len(typical) - 1) // 2] > self.excess * median
+        usual = self.dimension * (1 - 2 / (9 * self.dimension)) ** 3
+        return typical[(len(typical) - 1) // 2] > self.excess * usual
 
 
 class Corroboration:
