@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from edgeai_core.state import State
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     "--headless=new",
@@ -242,3 +244,22 @@ def page(browser: Browser) -> Iterator[Page]:
     opened = browser.page()
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[State, str]]:
+    """The state folder and the address of ``edgeai serve healthcare``."""
+    state = State(tmp_path / "state").create()
+    options = ["--bind", "127.0.0.1:0", "--state", str(state.root), "--loopback-without-token"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgeai_core.cli.main", "serve", "healthcare", *options]
+    )
+    said = state.run / "serve.json"
+    deadline_s = time.monotonic() + 60
+    while not said.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    yield state, json.loads(said.read_text())["url"]
+    process.terminate()
+    process.wait()

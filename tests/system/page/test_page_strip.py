@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,24 +27,6 @@ DRAWN = Strip(
     "bed-7",
     "now",
 )
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[State, str]]:
-    state = State(tmp_path / "state").create()
-    options = ["--bind", "127.0.0.1:0", "--state", str(state.root), "--loopback-without-token"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgeai_core.cli.main", "serve", "healthcare", *options]
-    )
-    said = state.run / "serve.json"
-    deadline_s = time.monotonic() + 60
-    while not said.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
-    yield state, json.loads(said.read_text())["url"]
-    process.terminate()
-    process.wait()
 
 
 def test_the_strip_is_shown_with_its_alert_once_it_is_drawn(page: Any, served: tuple[State, str]) -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,24 +55,6 @@ LIVE = {
     "simulated": False,
     "recording": "",
 }
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[State, str]]:
-    state = State(tmp_path / "state").create()
-    options = ["--bind", "127.0.0.1:0", "--state", str(state.root), "--loopback-without-token"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgeai_core.cli.main", "serve", "healthcare", *options]
-    )
-    said = state.run / "serve.json"
-    deadline_s = time.monotonic() + 60
-    while not said.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
-    yield state, json.loads(said.read_text())["url"]
-    process.terminate()
-    process.wait()
 
 
 def test_the_panel_shows_every_sign_its_points_and_where_it_goes(

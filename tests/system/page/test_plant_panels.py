@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,65 +13,17 @@ from apps.manufacturing.inspection.loop import inspection_loop
 from apps.manufacturing.maintenance.config import MaintenanceConfig
 from apps.manufacturing.maintenance.loop import maintenance_loop
 from edgeai_core.sensors.replay import replay
+from tests.system.page.panels import publish, served_panels, shown
 
 pytestmark = [pytest.mark.browser, pytest.mark.system]
 
 FOLDER = Path(__file__).parents[3] / "apps" / "manufacturing" / "page"
-CORE = Path(__file__).parents[3] / "edgeai_core" / "http" / "page"
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'"
-)
-HARNESS = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Plant</title>
-<link rel="stylesheet" href="/style.css"></head>
-<body><section class="panel"><h2>Plant</h2><div class="panel-body" id="panel"></div></section>
-<script type="module" src="/%s.harness"></script></body></html>"""
-SCRIPT = """
-import { mount } from "/%s.js";
-const heard = new Map();
-window.publish = (topic, data) => heard.get(topic)?.(data);
-await mount(document.getElementById("panel"), {
-  subscribe(topic, callback) { heard.set(topic, callback); return () => heard.delete(topic); },
-  fetch: (path) => fetch(path),
-});
-window.mounted = true;
-"""
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Serves the panels' files and a page around each, under the page's own policy."""
-
-    def do_GET(self) -> None:
-        name = self.path.strip("/")
-        files = {path.name: path for folder in (FOLDER, CORE) for path in folder.iterdir() if path.is_file()}
-        if name in ("line", "machine"):
-            body, kind = (HARNESS % name).encode(), "text/html"
-        elif name.endswith(".harness"):
-            body, kind = (SCRIPT % name.removesuffix(".harness")).encode(), "text/javascript"
-        elif name in files:
-            body, kind = (
-                files[name].read_bytes(),
-                "text/css" if name.endswith("css") else "text/javascript",
-            )
-        else:
-            body, kind = b"", "text/plain"
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", POLICY)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
 
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
-    server.shutdown()
-    server.server_close()
+    with served_panels(FOLDER) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +42,6 @@ def machine() -> Any:
         if c.decision.live
     ]
     return shown[-1]
-
-
-def publish(page: Any, topic: str, data: object) -> None:
-    page.evaluate(f"publish({json.dumps(topic)}, {json.dumps(data)})")
-
-
-def shown(page: Any, address: str, panel: str) -> None:
-    page.open(address + panel)
-    page.until("window.mounted === true")
 
 
 def test_the_line_shows_parts_their_defects_and_the_yield(

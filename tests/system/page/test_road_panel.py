@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +12,13 @@ import pytest
 from apps.automotive.messages import CameraImage, ObjectKind, Odometry, Tracks
 from apps.automotive.perception.detections import CameraDetections
 from apps.automotive.perception.live import birds_eye, camera_picture
+from tests.system.page.panels import publish, served_panels, shown
 
 pytestmark = [pytest.mark.browser, pytest.mark.system]
 
 FOLDER = Path(__file__).parents[3] / "apps" / "automotive" / "page"
-STYLE = Path(__file__).parents[3] / "edgeai_core" / "http" / "page" / "style.css"
 HERE = np.array([100.0, 20.0])
 """Where the ego stands in the odometry frame."""
-
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'"
-)
-HARNESS = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Road</title>
-<link rel="stylesheet" href="/style.css"></head>
-<body><section class="panel"><h2>Road</h2><div class="panel-body" id="panel"></div></section>
-<script type="module" src="/harness.js"></script></body></html>"""
-SCRIPT = """
-import { mount } from "/road.js";
-const heard = new Map();
-window.publish = (topic, data) => heard.get(topic)?.(data);
-await mount(document.getElementById("panel"), {
-  subscribe(topic, callback) { heard.set(topic, callback); return () => heard.delete(topic); },
-  fetch: (path) => fetch(path),
-});
-window.mounted = true;
-"""
 
 
 def tracks() -> Tracks:
@@ -85,61 +64,18 @@ def plan() -> dict[str, object]:
     }  # fmt: skip
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Serves the panel's files, the harness and one picture, under the page's own policy."""
-
-    picture = b""
-
-    def do_GET(self) -> None:
-        name = self.path.strip("/")
-        pages = {"": (HARNESS.encode(), "text/html"), "harness.js": (SCRIPT.encode(), "text/javascript")}
-        if name in pages:
-            body, kind = pages[name]
-        elif name == "style.css":
-            body, kind = STYLE.read_bytes(), "text/css"
-        elif name.startswith("v1/live/"):
-            body, kind = self.picture, "image/jpeg"
-        elif name in {each.name for each in FOLDER.iterdir()}:
-            body, kind = (
-                (FOLDER / name).read_bytes(),
-                "text/css" if name.endswith("css") else "text/javascript",
-            )
-        elif name == "dom.js":
-            body, kind = STYLE.with_name(name).read_bytes(), "text/javascript"
-        else:
-            body, kind = b"", "text/plain"
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", POLICY)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def address() -> Iterator[str]:
     pixels = np.full((360, 640, 3), (90, 120, 60), dtype=np.uint8)
     boxes = CameraDetections(
         np.array([[250.0, 150, 380, 260]]), np.array([1], dtype=np.int8), np.array([0.93])
     )
-    Handler.picture = camera_picture(CameraImage(pixels), boxes)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
-    server.shutdown()
-    server.server_close()
-
-
-def publish(page: Any, topic: str, data: object) -> None:
-    page.evaluate(f"publish({json.dumps(topic)}, {json.dumps(data)})")
+    with served_panels(FOLDER, camera_picture(CameraImage(pixels), boxes)) as url:
+        yield url
 
 
 def test_the_scene_is_drawn_from_above_and_said_in_words(page: Any, address: str, tmp_path: Path) -> None:
-    page.open(address)
-    page.until("window.mounted === true")
+    shown(page, address, "road")
     publish(page, "automotive.perception/seen", birds_eye(tracks(), {"camera": (), "lidar": ()}))
     publish(page, "automotive.planning/plan", plan())
     publish(page, "automotive.braking/brake", {"stage": "none", "deceleration_mps2": 0.0, "reason": ""})
@@ -159,8 +95,7 @@ def test_the_scene_is_drawn_from_above_and_said_in_words(page: Any, address: str
 
 
 def test_a_braking_car_shows_red_and_says_why(page: Any, address: str, tmp_path: Path) -> None:
-    page.open(address)
-    page.until("window.mounted === true")
+    shown(page, address, "road")
     publish(page, "automotive.perception/seen", birds_eye(tracks(), {"camera": ()}))
     brake = {"stage": "full", "deceleration_mps2": 8.0, "reason": "time to collision 0.9 s"}
     publish(page, "automotive.braking/brake", brake)
@@ -173,8 +108,7 @@ def test_a_braking_car_shows_red_and_says_why(page: Any, address: str, tmp_path:
 def test_the_panel_fits_a_narrow_screen_in_the_dark(page: Any, address: str, tmp_path: Path) -> None:
     page.size(380, 900)
     page.prefer(prefers_color_scheme="dark")
-    page.open(address)
-    page.until("window.mounted === true")
+    shown(page, address, "road")
     publish(page, "automotive.perception/seen", birds_eye(tracks(), {"camera": ()}))
     page.until("document.querySelector('.road-facts').innerText.includes('confirmed')")
     assert page.evaluate("document.documentElement.scrollWidth <= 380")
