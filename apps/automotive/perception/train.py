@@ -142,7 +142,8 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     figures = measure(model, test, progress)
     command = (
         f"edgeai train {TASK} --pictures {options.pictures} --test-pictures {options.test_pictures} "
-        f"--epochs {options.epochs} --batch {options.batch} --learning-rate {options.learning_rate:g} --seed {options.seed}"
+        f"--epochs {options.epochs} --batch {options.batch} --learning-rate {options.learning_rate:g} "
+        f"--seed {options.seed}"
     )
     known = {name: CardFigure.of(each, command) for name, each in figures.items() if each.value is not None}
     write_card(replace(card, figures=known), card_path(model))
