@@ -65,7 +65,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             file = files("edgeai_core.http") / "page" / (path.strip("/") or "index.html")
             kinds = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "html": "text/html"}
-            self._send(kinds[file.name.rpartition(".")[2]], file.read_bytes())
+            kind = kinds.get(file.name.rpartition(".")[2])
+            if kind is None:
+                self.send_error(404)
+            else:
+                self._send(kind, file.read_bytes())
 
     def log_message(self, *_: Any) -> None:
         """Keep the tests' output clean."""
