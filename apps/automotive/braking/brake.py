@@ -147,7 +147,7 @@ class Brake:
         if "lidar" not in lost and self._lidar is not None:
             lidar = lidar_threat(self._lidar[1], path, self._lidar[0])
             stamps.append(self._lidar[0])
-        return merged(radar, tracks, lidar, radar_alone="lidar" in lost and "tracks" in lost), stamps
+        return merged(radar, tracks, lidar, alone=len(lost) == len(FRESH_S) - 1), stamps
 
     def _command(self, now_ns: int, verdict: Verdict, evidence_ns: int) -> BrakeCommand:
         return BrakeCommand(

@@ -82,7 +82,8 @@ class Threat:
 
     ``gap_m`` is from the ego's front along its path, ``speed_mps`` the other's speed along it, ``braking_mps2`` how it
     slows (0 or more). ``aside_m`` is how far the ego would have to move aside to pass it. ``crosses`` says that it
-    moves across the path. ``evidence_ns`` is when the oldest evidence of it was measured.
+    moves across the path. ``evidence_ns`` is when the oldest evidence of it was measured. ``young`` is what has been
+    seen too briefly to be believed where no other sensor sees it.
     """
 
     gap_m: float
@@ -93,6 +94,7 @@ class Threat:
     evidence_ns: int = 0
     source: str = "radar"
     track: int = -1
+    young: bool = False
 
 
 @dataclass(frozen=True)

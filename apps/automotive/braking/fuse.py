@@ -138,7 +138,7 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
         Threat(
             max(float(gap[i]), 0.0), float(speed[i]), 0.0,
             path.half_width_m + float(half_beside[i]) - abs(float(beside[i])), bool(crosses[i]),
-            tracks.time_ns, "tracks", int(tracks.id[which[i]]),
+            tracks.time_ns, "tracks", int(tracks.id[which[i]]), not bool(settled[i]),
         )
         for i in np.flatnonzero(inside).tolist()
     ]  # fmt: skip
@@ -165,19 +165,28 @@ def _echoes(tracks: Tracks, which: NDArray[np.intp], cos: float, sin: float) -> 
 
 
 def merged(
-    radar: list[Threat], tracks: list[Threat], lidar: Threat | None, *, radar_alone: bool = False
+    radar: list[Threat], tracks: list[Threat], lidar: Threat | None, *, alone: bool = False
 ) -> list[Threat]:
-    """Return all threats, those that stand only where two sensors say so.
+    """Return all threats, those that stand only where two sensors say so, and young tracks likewise.
 
     A radar sees manhole covers, rails and bridges as things that stand: such a target counts where a track or the
-    lidar's sector has something there too, or where the radar is all that is left (``radar_alone``). The lidar's
-    threat takes the speed of what it agrees with; where nobody else sees anything near it, it counts as standing.
+    lidar's sector has something there too. What passes close by gives young tracks that dart sideways: such a one
+    counts where radar or lidar has something in the path there. With ``alone`` there is one sensor left, which is
+    believed. The lidar's threat takes the speed of what it agrees with; where nobody else sees anything near it, it
+    counts as standing.
     """
-    others = [*tracks, *([lidar] if lidar is not None else [])]
+    sector = [lidar] if lidar is not None else []
     believed = [
         each
         for each in radar
-        if abs(each.speed_mps) > STANDS_MPS or radar_alone or any(_agree(each, other) for other in others)
+        if abs(each.speed_mps) > STANDS_MPS
+        or alone
+        or any(_agree(each, other) for other in (*tracks, *sector))
+    ]
+    tracks = [
+        each
+        for each in tracks
+        if not each.young or alone or any(_agree(each, other) for other in (*radar, *sector))
     ]
     threats = [*believed, *tracks]
     if lidar is None:

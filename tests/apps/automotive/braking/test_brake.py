@@ -252,6 +252,21 @@ def test_a_track_counts_when_its_place_and_speed_are_known() -> None:
     assert found(several(car, age_s=(0.2,), deviation=4.0)) == []
 
 
+def test_a_young_track_brakes_where_another_sensor_sees_it_too_or_none_is_left() -> None:
+    young = replace(track(6.0, 0.5, 4.0), age_s=np.array([0.2]))
+    lonely, contradicted, agreed = new(), new(), new()
+    for brake in (lonely, contradicted, agreed):
+        brake.push_odometry(EGO)
+        brake.push_tracks(young)
+    contradicted.push_lidar(0, PointCloud(np.zeros((0, 3), np.float32), np.zeros(0, np.float32)))
+    agreed.push_lidar(0, points(0.2))
+    assert lonely.judge(10 * MS).stage is BrakeStage.FULL
+    assert contradicted.judge(10 * MS).stage is BrakeStage.NONE
+    assert agreed.judge(10 * MS).stage is BrakeStage.FULL
+    contradicted.push_tracks(replace(young, age_s=np.array([0.6])))
+    assert contradicted.judge(20 * MS).stage is BrakeStage.FULL
+
+
 def test_what_is_young_or_hardly_known_does_not_come_over_from_the_side() -> None:
     beside = track(12.0, -2.6, 1.0, 3.0)
     walker = track(20.0, -3.0, 0.0, 1.6, ObjectKind.PEDESTRIAN)

@@ -306,6 +306,10 @@ def test_threats_that_are_not_numbers_decide_nothing(broken: Threat) -> None:
     assert worst(20.0, [broken, _at(6.0)], LIMITS, braking=False).stage == 3
 
 
+def test_a_threat_is_no_young_one_unless_it_is_said_to_be() -> None:
+    assert not Threat(5.0, 0.0).young
+
+
 def test_blindness_brakes() -> None:
     assert blind(LIMITS) == Verdict(2, 5.0, "nothing tells what is ahead", math.inf)
 
