@@ -23,7 +23,7 @@ WORST = 10
 _STEPS = (400, 3_000)
 """Batches that a classifier learns from: at least, and at most, where _ROUNDS over all pictures are others."""
 
-_ROUNDS = 60
+_ROUNDS = 20
 _BATCH = 16
 _RATE = 3e-3
 _DECAY = 1e-3

@@ -29,6 +29,9 @@ FIRST_MACHINE = 10_000
 """Machines from this number on are never taught on."""
 
 HOURS_PER_MONTH = 720.0
+LIMITS = (0.2, 0.35, 0.5, 0.65, 0.8)
+"""Probabilities of a failure above which an alert is tried; the loop's own is 0.8."""
+
 LEAD_H = 24.0
 """An alert asks for maintenance within so long."""
 
@@ -44,9 +47,34 @@ def evaluate_simulated(options: EvaluateOptions, progress: Progress) -> Evaluati
     lives = [policy.Life(seen.hours, seen.alert, seen.machine.failure_h) for seen in fleet]
     figures |= policy_figures(lives, LEAD_H)
     counts = {"machines": len(fleet), "measurements": sum(len(seen.hours) for seen in fleet)}
-    rows: list[Mapping[str, object]] = [*policy_rows(lives, LEAD_H), *[_row(seen) for seen in fleet]]
+    rows: list[Mapping[str, object]] = [
+        *policy_rows(lives, LEAD_H),
+        *[_at_limit(fleet, limit) for limit in LIMITS],
+        *[_row(seen) for seen in fleet],
+    ]
     data = DataRef("simulated machines", "Apache-2.0", counts)
     return Evaluation(TASK, ModelRef("wear-line and bearing-damage", "1.0.0"), (data,), figures, tuple(rows))
+
+
+def _at_limit(fleet: Sequence[Seen], limit: float) -> Mapping[str, object]:
+    """What alerts above another probability would have given: what to choose ``limits.failure_probability`` by."""
+    lives = [
+        policy.Life(seen.hours, np.nan_to_num(seen.probability) > limit, seen.machine.failure_h)
+        for seen in fleet
+    ]
+    leads = np.array(
+        [life.ends - life.times[int(np.argmax(life.alert))] if life.alert.any() else 0.0 for life in lives]
+    )
+    result = policy.foretold(lives, LEAD_H, policy.Costs())
+    return {
+        "alert_above": limit,
+        "late": int((leads < LEAD_H).sum()),
+        "never": int((leads == 0).sum()),
+        "early": int((leads > 2 * HORIZON_H).sum()),
+        "lead_time_h": float(np.median(leads)),
+        "downtime_h": result.downtime_h,
+        "cost": result.cost,
+    }
 
 
 def _alerts(fleet: Sequence[Seen]) -> dict[str, Figure]:
