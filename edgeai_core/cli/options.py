@@ -69,7 +69,8 @@ def choose(
     flags = _by_app(settings or (), wanted)
     loaded = [load_app(name) for name in wanted]
     configs = {app.name: load_config(app, config, flags.get(app.name)) for app in loaded}
-    recordings = _recordings(inputs or (), {app.name: _loop_names(app, configs[app.name]) for app in loaded})
+    loops = {app.name: _loop_names(app, configs[app.name], wanted[app.name]) for app in loaded}
+    recordings = _recordings(inputs or (), loops)
     return [_chosen(app, configs[app.name], wanted[app.name], recordings.get(app.name, {})) for app in loaded]
 
 
@@ -109,8 +110,10 @@ def _played(spec: LoopSpec[Any], app: App, recorded: Mapping[str, Path]) -> Loop
     return from_recording(spec, app.name, recorded[spec.name]) if spec.name in recorded else spec
 
 
-def _loop_names(app: App, config: Any) -> list[str]:
-    return [spec.name for spec in app.loops(config)]
+def _loop_names(app: App, config: Any, asked: set[str]) -> list[str]:
+    """The app's loops, those that were asked for by name first."""
+    every = [spec.name for spec in app.loops(config)]
+    return sorted(every, key=lambda name: "" not in asked and name not in asked)
 
 
 def _by_app(settings: Sequence[str], wanted: Mapping[str, object]) -> dict[str, dict[str, str]]:
@@ -138,7 +141,7 @@ def _recordings(inputs: Sequence[str], loops: Mapping[str, Sequence[str]]) -> di
                 raise ConfigError(
                     f"--input {each}: there is no loop {name!r} (there are: {', '.join(every)})"
                 )
-            if len(loops) != 1:  # of one app: its first loop
+            if len(loops) != 1:  # of one app: the first loop that was asked for
                 raise ConfigError(
                     f"--input {each}: say for which loop, as {every[0]}={each} (there are: {', '.join(every)})"
                 )

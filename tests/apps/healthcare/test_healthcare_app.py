@@ -13,6 +13,7 @@ from apps.healthcare.config import HealthcareConfig
 from apps.healthcare.ecg.csvfile import write_csv
 from apps.healthcare.ecg.decide import Code
 from apps.healthcare.simulation.samples import write_samples
+from edgeai_core.cli.options import choose
 from edgeai_core.errors import ConfigError, InputError
 
 ROOT = Path(__file__).parents[3]
@@ -82,3 +83,11 @@ def test_panels_and_models_that_the_app_names_are_there() -> None:
         assert panel.module.is_file()
     for card in app.models:
         assert card.is_file()
+
+
+def test_a_recording_is_for_the_loop_that_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "film.png").write_bytes(b"not looked at here")
+    (chosen,) = choose(["healthcare.imaging"], inputs=[str(tmp_path)])
+    assert [loop.name for loop in chosen.loops] == ["imaging"]
+    assert chosen.config.imaging.recording == tmp_path
+    assert chosen.config.ecg.recording is None
