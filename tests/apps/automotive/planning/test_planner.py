@@ -82,6 +82,17 @@ def test_a_pedestrian_who_steps_out_is_braked_for() -> None:
     assert planned.plan.acceleration_mps2 < -2.0
 
 
+def test_a_track_whose_speed_nobody_knows_yet_stops_no_car() -> None:
+    car = tracks((25.0, 0.0, 0.0, 0.0, ObjectKind.CAR))
+    vague = np.diag([0.1, 0.1, 9.0, 9.0])[None]
+    young = replace(car, age_s=np.array([0.1]), covariance=vague)
+    free, stopped = plan(no_tracks()).plan.speed_mps[-1], plan(car).plan.speed_mps[-1]
+    assert stopped < free - 5.0
+    assert plan(young).plan.speed_mps[-1] == free
+    assert plan(replace(young, age_s=np.array([0.6]))).plan.speed_mps[-1] < free - 5.0
+    assert plan(replace(young, covariance=car.covariance)).plan.speed_mps[-1] == stopped
+
+
 def test_one_who_follows_behind_is_not_fled_from() -> None:
     planned = plan(tracks((-8.0, 0.0, 14.0, 0.0, ObjectKind.CAR)))
     assert planned.tier is Tier.SAFE
