@@ -144,10 +144,11 @@ class Brake:
         if "tracks" not in lost and self._tracks is not None:
             tracks = track_threats(self._tracks, path, self._odometry, now_ns)
             stamps.append(self._tracks_ns)
-        if "lidar" not in lost and self._lidar is not None:
+        looked = "lidar" not in lost
+        if looked and self._lidar is not None:
             lidar = lidar_threat(self._lidar[1], path, self._lidar[0])
             stamps.append(self._lidar[0])
-        return merged(radar, tracks, lidar, alone=len(lost) == len(FRESH_S) - 1), stamps
+        return merged(radar, tracks, lidar, alone=len(lost) == len(FRESH_S) - 1, looked=looked), stamps
 
     def _command(self, now_ns: int, verdict: Verdict, evidence_ns: int) -> BrakeCommand:
         return BrakeCommand(

@@ -31,7 +31,8 @@ AGREE_M = 3.0
 LIDAR_BIN_M = 0.5
 LIDAR_POINTS = 4
 LIDAR_TALL_M = 0.4
-LIDAR_NEAR_M = 45.0
+LIDAR_NEAR_M, LIDAR_SURE_M = 45.0, 20.0
+"""So far it looks, and so far nothing in the path escapes it, not even someone on foot."""
 
 
 def radar_threats(targets: Targets, path: Corridor, time_ns: int) -> list[Threat]:
@@ -165,15 +166,21 @@ def _echoes(tracks: Tracks, which: NDArray[np.intp], cos: float, sin: float) -> 
 
 
 def merged(
-    radar: list[Threat], tracks: list[Threat], lidar: Threat | None, *, alone: bool = False
+    radar: list[Threat],
+    tracks: list[Threat],
+    lidar: Threat | None,
+    *,
+    alone: bool = False,
+    looked: bool = False,
 ) -> list[Threat]:
     """Return all threats, those that stand only where two sensors say so, and young tracks likewise.
 
     A radar sees manhole covers, rails and bridges as things that stand: such a target counts where a track or the
     lidar's sector has something there too. What passes close by gives young tracks that dart sideways: such a one
-    counts where radar or lidar has something in the path there. With ``alone`` there is one sensor left, which is
-    believed. The lidar's threat takes the speed of what it agrees with; where nobody else sees anything near it, it
-    counts as standing.
+    counts where radar or lidar has something in the path there; and so near that a lidar that has ``looked`` surely
+    sees it, does every track that is said to be in the path already: boxes are turned and displaced by what passes
+    beside. With ``alone`` there is one sensor left, which is believed. The lidar's threat takes the speed of what it
+    agrees with; where nobody else sees anything near it, it counts as standing.
     """
     sector = [lidar] if lidar is not None else []
     believed = [
@@ -186,7 +193,9 @@ def merged(
     tracks = [
         each
         for each in tracks
-        if not each.young or alone or any(_agree(each, other) for other in (*radar, *sector))
+        if alone
+        or not (each.young or (looked and not each.crosses and each.gap_m < LIDAR_SURE_M))
+        or any(_agree(each, other) for other in (*radar, *sector))
     ]
     threats = [*believed, *tracks]
     if lidar is None:

@@ -263,8 +263,23 @@ def test_a_young_track_brakes_where_another_sensor_sees_it_too_or_none_is_left()
     assert lonely.judge(10 * MS).stage is BrakeStage.FULL
     assert contradicted.judge(10 * MS).stage is BrakeStage.NONE
     assert agreed.judge(10 * MS).stage is BrakeStage.FULL
-    contradicted.push_tracks(replace(young, age_s=np.array([0.6])))
-    assert contradicted.judge(20 * MS).stage is BrakeStage.FULL
+
+
+def test_near_by_the_lidar_must_see_what_a_track_says_is_in_the_path_but_not_who_will_cross_it() -> None:
+    beside = replace(track(6.9, -2.2, 0.6, 1.4, ObjectKind.UNKNOWN), yaw_rad=np.array([1.2]))
+    walker = track(14.0, -1.6, 0.0, 1.8, ObjectKind.PEDESTRIAN)
+    stages = {}
+    for name, seen in (("beside", beside), ("walker", walker)):
+        for cloud in (None, PointCloud(np.zeros((0, 3), np.float32), np.zeros(0, np.float32))):
+            brake = new()
+            fed(brake, 90.0, 14.0)
+            if cloud is not None:
+                brake.push_lidar(350 * MS, cloud)
+            brake.push_tracks(replace(seen, time_ns=350 * MS))
+            stages[name, cloud is not None] = brake.judge(350 * MS).stage
+    assert stages["beside", False] is BrakeStage.FULL
+    assert stages["beside", True] is BrakeStage.NONE
+    assert stages["walker", True] is BrakeStage.FULL
 
 
 def test_what_is_young_or_hardly_known_does_not_come_over_from_the_side() -> None:
