@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
 
-from apps.healthcare.ecg.decide import Code, EcgOutput, Limits, condition
+from apps.healthcare.ecg.decide import ACTION, Code, EcgOutput, Limits, condition
 from apps.healthcare.ecg.pulse_check import PulseEvidence, check, contradicts
 from apps.healthcare.simulation.pulses import pulse_wave
 from apps.healthcare.vitals.analysis import Settings, VitalsAnalyzer, Wave
@@ -171,3 +172,98 @@ def test_the_priority_is_high_when_the_pulse_has_gone() -> None:
     checked = check(claim(Code.ASYSTOLE), gone, LIMITS)
     assert (checked.conditions or ())[0].priority is Priority.HIGH
     assert checked.output.status == "CRITICAL"
+
+
+def steady(interval_s: float, count: int = 4, **changed: object) -> PulseEvidence:
+    """A pulse as regular as can be, the newest just now."""
+    ages_s = tuple(interval_s * n for n in range(count))
+    return replace(
+        PulseEvidence(0.95, ages_s, (1.0,) * count, 60.0 / interval_s, "ppg"),
+        **changed,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("pulse", "contradicted"),
+    [
+        (steady(1.0, 3), True),
+        (steady(1.0, 2), False),
+        (PulseEvidence(0.95, (0.5, 2.0, 4.0), (1.0,) * 3, 60.0, "ppg"), True),  # 4 s ago is within the window
+        (PulseEvidence(0.95, (0.5, 2.0, 4.001), (1.0,) * 3, 60.0, "ppg"), False),
+        (PulseEvidence(0.95, (1.5, 2.5, 3.5), (1.0,) * 3, 60.0, "ppg"), True),
+        (steady(1.0, quality=0.8), True),
+        (steady(1.0, strengths=(0.5, 1.0, 1.0, 1.0)), True),
+        (steady(1.0, strengths=(1.0, 1.0, 1.0)), False),  # one is not known
+    ],
+)
+def test_asystole_is_contradicted_up_to_the_limits_and_no_further(
+    pulse: PulseEvidence, contradicted: bool
+) -> None:
+    assert bool(contradicts(Code.ASYSTOLE, pulse, LIMITS)) is contradicted
+
+
+@pytest.mark.parametrize(
+    ("pulse", "contradicted"),
+    [
+        (steady(1.2), False),  # 50 a minute is 40 and a quarter
+        (steady(1.19), True),
+        (PulseEvidence(0.95, (0.0, 0.5, 1.9), (1.0,) * 3, 60.0, "ppg"), False),  # the slowest counts
+    ],
+)
+def test_bradycardia_is_contradicted_by_a_pulse_that_is_well_above_it(
+    pulse: PulseEvidence, contradicted: bool
+) -> None:
+    assert bool(contradicts(Code.EXTREME_BRADYCARDIA, pulse, LIMITS)) is contradicted
+
+
+@pytest.mark.parametrize(
+    ("pulse", "contradicted"),
+    [
+        (steady(0.625), True),  # 96 a minute is four fifths of the 120 of VT
+        (steady(0.62), False),
+        (PulseEvidence(0.95, (0.0, 0.7, 1.3), (1.0,) * 3, 100.0, "ppg"), False),  # the fastest counts
+        (steady(0.8, strengths=(0.85, 1.25, 1.0, 1.0)), True),
+    ],
+)
+def test_a_tachycardia_is_contradicted_up_to_the_limits_and_no_further(
+    pulse: PulseEvidence, contradicted: bool
+) -> None:
+    assert bool(contradicts(Code.VENTRICULAR_TACHYCARDIA, pulse, LIMITS)) is contradicted
+
+
+def test_no_other_claim_is_contradicted() -> None:
+    assert contradicts(Code.SIGNAL_LOST, STEADY, LIMITS) == ""
+
+
+def test_what_is_not_contradicted_is_the_same_decision() -> None:
+    decision = claim(Code.VENTRICULAR_TACHYCARDIA)
+    assert check(decision, replace(STEADY, before_bpm=None), LIMITS) is decision
+
+
+def test_while_one_claim_stands_the_patient_is_critical() -> None:
+    checked = check(
+        claim(Code.ASYSTOLE, Code.VENTRICULAR_TACHYCARDIA), replace(STEADY, before_bpm=None), LIMITS
+    )
+    assert [each.priority for each in checked.conditions or ()] == [Priority.MEDIUM, Priority.HIGH]
+    assert (checked.output.status, checked.output.action) == ("CRITICAL", ACTION)
+
+
+def test_a_claim_that_is_not_critical_is_left_alone() -> None:
+    decision = claim(Code.ASYSTOLE)
+    low = replace(decision, conditions=(replace((decision.conditions or ())[0], priority=Priority.LOW),))
+    assert check(low, STEADY, LIMITS) is low
+
+
+def test_of_the_evidence_only_the_call_for_action_goes() -> None:
+    decision = claim(Code.ASYSTOLE)
+    before = (decision.conditions or ())[0].evidence
+    after = (check(decision, STEADY, LIMITS).conditions or ())[0].evidence
+    assert ACTION in before.values()
+    assert ACTION not in after.values()
+    kept = {key: value for key, value in before.items() if value != ACTION and key != "status"}
+    assert kept.items() <= after.items()
+
+
+def test_a_pulse_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(FrozenInstanceError):
+        STEADY.quality = 0.0  # type: ignore[misc]
