@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 TASK = "automotive.perception"
 KINDS = (ObjectKind.CAR, ObjectKind.TRUCK, ObjectKind.PEDESTRIAN, ObjectKind.CYCLIST)
-LEAST_SCORE = 0.45
+LEAST_SCORE = 0.55
 IOU = 0.45
 """Few false boxes matter more than the last true one: fusion has other sensors. Chosen on test pictures."""
 
