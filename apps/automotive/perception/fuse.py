@@ -32,6 +32,9 @@ from edgeai_core.fusion.tracker import Association, Scan, Tracker, TrackTable
 
 Floats = NDArray[np.float64]
 
+_POST_M, _POST_MPS = 0.42, 0.4
+"""What is thinner than people are and stands is a post, whatever a camera takes it for, until it moves."""
+
 _HEADING_RAD = 0.35
 """A path known no better than this (one standard deviation) tells no heading."""
 
@@ -104,6 +107,9 @@ class Fusion:
         yaw = np.where((speed > 1.5) & (drift < _HEADING_RAD * speed), heading, mean[:, YAW])
         kind = np.argmax(table.classes, axis=1)
         kind = np.where(table.classes.max(axis=1) > 0.4, kind, ObjectKind.UNKNOWN)
+        thin = mean[:, LENGTH : LENGTH + 2].max(axis=1) < _POST_M
+        post = (kind == ObjectKind.PEDESTRIAN) & thin & (speed < _POST_MPS)
+        kind = np.where(post, ObjectKind.UNKNOWN, kind)
         return Tracks(
             now_ns, ego, self._named(table), kind.astype(np.int8), mean[:, :2], velocity, yaw, mean[:, 4],
             np.maximum(mean[:, LENGTH:], 0.2), covariance[:, :4, :4], table.existence, table.confirmed,
