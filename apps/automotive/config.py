@@ -59,6 +59,9 @@ class PlanningConfig(BaseModel):
     )
     headway_s: float = Field(default=1.6, gt=0.5, le=5, description="to the one ahead")
     lane_changes: bool = True
+    priority: int | None = Field(
+        default=6, ge=1, le=99, description="SCHED_FIFO, where the machine allows it"
+    )
 
 
 class BrakingConfig(BaseModel):
@@ -106,6 +109,10 @@ class SimulationConfig(BaseModel):
         le=50.0,
         description="pictures a second: one costs about 11 ms to render and 8 ms to look at, so two cores hold 15",
     )
+    priority: int | None = Field(
+        default=10, ge=1, le=99,
+        description="SCHED_FIFO, where the machine allows it: the world waits for nobody but the brake",
+    )  # fmt: skip
     with_brake: bool = Field(
         default=True, description="no: there is no braking loop, and nobody waits for one"
     )

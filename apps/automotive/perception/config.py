@@ -58,6 +58,9 @@ class PerceptionConfig(BaseModel):
     camera: CameraConfig = CameraConfig()
     radar: RadarConfig = RadarConfig()
     vehicle: str = Field(default="ego", min_length=1, max_length=64, description="the subject of its alerts")
+    priority: int | None = Field(
+        default=5, ge=1, le=99, description="SCHED_FIFO, where the machine allows it"
+    )
     live_rate_hz: float = Field(
         default=5.0, ge=0, le=30, description="of the page's picture and bird's-eye view"
     )

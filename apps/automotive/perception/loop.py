@@ -21,7 +21,7 @@ from edgeai_core.decision import Decision
 from edgeai_core.errors import ModelError
 from edgeai_core.loop.cycle import Fault, FaultKind
 from edgeai_core.loop.snapshot import Snapshot
-from edgeai_core.loop.spec import Degradation, Input, LoopSpec, On, Parts, Source
+from edgeai_core.loop.spec import Degradation, Input, LoopSpec, On, Parts, Realtime, Source
 
 if TYPE_CHECKING:
     from apps.automotive.perception.perceive import Perception
@@ -45,6 +45,7 @@ def perception_loop(config: PerceptionConfig) -> LoopSpec[Tracks]:
         build=lambda: _build(config, inputs),
         deadline_s=DEADLINE_S,
         start_within_s=START_WITHIN_S,
+        realtime=Realtime(priority=config.priority),
         safe=Decision(no_tracks(lost=tuple(inputs)), conditions=None),
         rules=RULES,
         degradations=tuple(

@@ -11,7 +11,7 @@ from apps.automotive.planning.decide import Code, blind, conditions
 from edgeai_core.decision import Decision, Rule
 from edgeai_core.loop.cycle import Fault
 from edgeai_core.loop.snapshot import Snapshot
-from edgeai_core.loop.spec import Every, Input, LoopSpec, Parts
+from edgeai_core.loop.spec import Every, Input, LoopSpec, Parts, Realtime
 
 if TYPE_CHECKING:
     from apps.automotive.planning.planner import Planner
@@ -42,6 +42,7 @@ def planning_loop(config: AutomotiveConfig) -> LoopSpec[Plan]:
         build=lambda: _build(config),
         deadline_s=DEADLINE_S,
         start_within_s=START_WITHIN_S,
+        realtime=Realtime(priority=config.planning.priority),
         safe=Decision(NO_PLAN, conditions=None),
         rules=RULES,
     )

@@ -13,7 +13,7 @@ from apps.automotive.simulation.decide import Code, Drive, conditions
 from edgeai_core.decision import Decision, Rule
 from edgeai_core.loop.cycle import Fault
 from edgeai_core.loop.snapshot import Snapshot
-from edgeai_core.loop.spec import Every, Input, LoopSpec, Parts, Stream
+from edgeai_core.loop.spec import Every, Input, LoopSpec, Parts, Realtime, Stream
 from edgeai_core.sample import Reading
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def simulation_loop(config: AutomotiveConfig) -> LoopSpec[Drive]:
         safe=Decision(Drive(0.0, simulation.scenario, simulation.seed), conditions=None),
         rules=RULES,
         streams=STREAMS,
+        realtime=Realtime(priority=simulation.priority),
     )
 
 
