@@ -12,6 +12,7 @@ from apps.automotive.braking.fuse import lidar_threat, merged, radar_threats, tr
 from apps.automotive.braking.radar import RadarTargets
 from apps.automotive.config import VehicleConfig
 from apps.automotive.messages import BrakeCommand, BrakeStage, Odometry, PointCloud, RadarScan, Tracks
+from apps.automotive.odometry import elsewhere
 from edgeai_core.errors import InputError
 
 FRESH_S = {"radar": 0.3, "lidar": 0.35, "tracks": 0.4}
@@ -58,6 +59,9 @@ class Brake:
         values = (odometry.x_m, odometry.y_m, odometry.yaw_rad, odometry.speed_mps, odometry.yaw_rate_radps)
         if not all(map(np.isfinite, values)):
             raise InputError("the odometry holds values that are not numbers")
+        if elsewhere(self._odometry, odometry):
+            self._radar, self._lidar, self._tracks = RadarTargets(), None, None
+            self._braking_ns = self._last = None
         self._odometry, self._found = odometry, None
 
     def push_radar(self, time_ns: int, scan: RadarScan) -> None:
@@ -78,7 +82,9 @@ class Brake:
         self._lidar, self._found = (time_ns, cloud), None
 
     def push_tracks(self, tracks: Tracks) -> None:
-        """Take in perception's tracks."""
+        """Take in perception's tracks; those of another place, before odometry began anew, are none."""
+        if elsewhere(tracks.ego, self._odometry):
+            return
         self._tracks, self._tracks_ns, self._found = tracks, tracks.time_ns, None
 
     def lost(self, now_ns: int) -> tuple[str, ...]:

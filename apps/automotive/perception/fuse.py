@@ -7,12 +7,12 @@ two ways of moving: constant velocity, and constant turn rate and acceleration.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from apps.automotive.messages import ObjectKind, Odometry, Tracks, no_tracks
+from apps.automotive.odometry import driven_on, elsewhere
 from apps.automotive.perception.agreement import Agreement
 from apps.automotive.perception.detections import CameraDetections, LidarBoxes, RadarPoints
 from apps.automotive.perception.scans import (
@@ -49,7 +49,15 @@ class Fusion:
     """
 
     def __init__(self, config: FusionConfig | None = None) -> None:
-        self.config = c = config or FusionConfig()
+        self.config = config or FusionConfig()
+        self._numbers: dict[int, int] = {}
+        self._next_number = 1
+        self._refused = 0
+        self._begin(0)
+
+    def _begin(self, since_ns: int) -> None:
+        """Know nothing of any place; what was measured before ``since_ns`` is of another one."""
+        c = self.config
         statics = (0.05**2, 0.02**2, 0.02**2, 0.02**2)
         motions = (
             ConstantTurn(0.5, 0.02, 0.5, statics, turns=False, accelerates=False, rides=YAW),
@@ -59,19 +67,24 @@ class Fusion:
         self._history = History(tracker, c.memory_s)
         self._agreement = Agreement(c.camera_false)
         self._odometry: list[tuple[int, Odometry]] = []
-        self._numbers: dict[int, int] = {}
-        self._next_number = 1
         self._epoch_ns: int | None = None
+        self._since_ns = since_ns
 
     @property
     def refused(self) -> int:
         """How many scans came too late to be used."""
-        return self._history.refused
+        return self._refused + self._history.refused
 
     def push_odometry(self, time_ns: int, odometry: Odometry) -> None:
-        """Take where the ego was at ``time_ns``. Raises InputError where that is no finite place."""
+        """Take where the ego was at ``time_ns``. Raises InputError where that is no finite place.
+
+        Where odometry has begun anew, somewhere else, everything that was tracked is forgotten.
+        """
         if not np.isfinite([odometry.x_m, odometry.y_m, odometry.yaw_rad, odometry.speed_mps]).all():
             raise InputError("odometry: position, yaw or speed is no finite number")
+        if self._odometry and time_ns > self._odometry[-1][0] and elsewhere(self._odometry[-1][1], odometry):
+            self._refused += self._history.refused
+            self._begin(time_ns)
         at = bisect_right(self._odometry, time_ns, key=lambda each: each[0])
         self._odometry.insert(at, (time_ns, odometry))
         horizon_ns = self._odometry[-1][0] - round((self.config.memory_s + 1.0) * 1e9)
@@ -125,6 +138,9 @@ class Fusion:
         return self._agreement.at_odds()
 
     def _push(self, time_ns: int, scan: Scan) -> None:
+        if time_ns < self._since_ns:
+            self._refused += 1
+            return
         table = self._history.at(scan.time_s) if scan.sensor.name in self.suspects() else None
         if table is not None:
             went: Association | None = self._history.tracker.update(table, scan)[1]
@@ -147,15 +163,7 @@ class Fusion:
             return Odometry()
         at = bisect_right(self._odometry, time_ns, key=lambda each: each[0])
         stamp_ns, last = self._odometry[max(at - 1, 0)]
-        dt_s = (time_ns - stamp_ns) / 1e9
-        turned = last.yaw_rate_radps * dt_s
-        middle = last.yaw_rad + turned / 2
-        return replace(
-            last,
-            x_m=last.x_m + last.speed_mps * dt_s * float(np.cos(middle)),
-            y_m=last.y_m + last.speed_mps * dt_s * float(np.sin(middle)),
-            yaw_rad=last.yaw_rad + turned,
-        )
+        return driven_on(last, (time_ns - stamp_ns) / 1e9)
 
     def _named(self, table: TrackTable) -> NDArray[np.int64]:
         """Return small numbers for people, each given at a track's first appearance and kept."""

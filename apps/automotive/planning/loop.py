@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from apps.automotive.config import AutomotiveConfig
-from apps.automotive.messages import START_WITHIN_S, Odometry, Plan, Route, Tracks
+from apps.automotive.messages import START_WITHIN_S, Odometry, Plan, Route, Tracks, no_tracks
+from apps.automotive.odometry import elsewhere
 from apps.automotive.planning.decide import Code, blind, conditions
 from edgeai_core.decision import Decision, Rule
 from edgeai_core.loop.cycle import Fault
@@ -69,6 +70,10 @@ class PlanningStep:
         """Plan from what is known now."""
         odometry = snapshot[ODOMETRY].samples[-1]
         tracks = snapshot[TRACKS].data
+        if elsewhere(tracks.ego, odometry.data):
+            tracks = no_tracks(
+                tracks.time_ns, odometry.data
+            )  # odometry has begun anew, and they are of before
         age_s = max((odometry.time_ns - tracks.time_ns) * 1e-9, 0.0)
         with snapshot.stages.stage("plan"):
             planned = self._planner.plan(odometry.time_ns, odometry.data, snapshot[ROUTE].data, tracks, age_s)
