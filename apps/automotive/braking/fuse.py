@@ -12,7 +12,8 @@ from apps.automotive.messages import Floats, ObjectKind, Odometry, PointCloud, T
 
 SIDE_MARGIN_M = 0.1
 LOWEST_EXISTENCE = 0.7
-CROSSING_MPS = 0.6
+CROSSING_MPS, CROSSING_SIGMA = 0.6, 2.5
+"""Who crosses moves so fast across the road, and so many standard deviations of what is known of that."""
 CROSSING_WITHIN_S = 2.5
 SETTLED_S = 0.4
 SETTLED_MPS = 1.0
@@ -106,7 +107,8 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
     away = offset[which]
     vx, vy = cos * velocity[:, 0] + sin * velocity[:, 1], cos * velocity[:, 1] - sin * velocity[:, 0]
     covariance = tracks.covariance[which]
-    settled = (tracks.age_s[which] > SETTLED_S) & (_deviation(covariance[:, 2:, 2:], -sin, cos) < SETTLED_MPS)
+    sideways = _deviation(covariance[:, 2:, 2:], -sin, cos)
+    settled = (tracks.age_s[which] > SETTLED_S) & (sideways < SETTLED_MPS)
     known = _deviation(covariance[:, 2:, 2:], cos, sin) < KNOWN_MPS
     known &= _deviation(covariance[:, :2, :2], -sin, cos) < KNOWN_M
     known &= ~_echoes(tracks, which, cos, sin)
@@ -126,7 +128,8 @@ def track_threats(tracks: Tracks, path: Corridor, odometry: Odometry, time_ns: i
     arrives_s = np.clip(gap / closing, 0.0, CROSSING_WITHIN_S)
     kind = tracks.kind[which]
     people = (kind == ObjectKind.PEDESTRIAN) | (kind == ObjectKind.CYCLIST)
-    crosses = people & settled & (np.abs(across) > CROSSING_MPS) & (gap / closing < CROSSING_WITHIN_S)
+    crosses = people & settled & (np.abs(across) > np.maximum(CROSSING_MPS, CROSSING_SIGMA * sideways))
+    crosses &= gap / closing < CROSSING_WITHIN_S
     leaves_s = (along + half_along - path.front_m + 4.6) / closing
     edge = path.half_width_m + SIDE_MARGIN_M + half_beside
     then = beside + across * arrives_s

@@ -282,6 +282,12 @@ def test_near_by_the_lidar_must_see_what_a_track_says_is_in_the_path_but_not_who
     assert stages["walker", True] is BrakeStage.FULL
 
 
+def test_one_who_may_well_be_standing_does_not_cross() -> None:
+    post = track(24.0, -2.4, 0.0, 1.5, ObjectKind.PEDESTRIAN)
+    assert len(found(several(post, age_s=(0.7,), deviation=0.5))) == 1
+    assert found(several(post, age_s=(0.7,), deviation=0.65)) == []
+
+
 def test_what_is_young_or_hardly_known_does_not_come_over_from_the_side() -> None:
     beside = track(12.0, -2.6, 1.0, 3.0)
     walker = track(20.0, -3.0, 0.0, 1.6, ObjectKind.PEDESTRIAN)

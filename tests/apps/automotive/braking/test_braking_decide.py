@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -304,6 +304,12 @@ def test_of_two_equally_grave_ones_the_first_is_named() -> None:
 def test_threats_that_are_not_numbers_decide_nothing(broken: Threat) -> None:
     assert worst(20.0, [broken], LIMITS, braking=False) == NOTHING
     assert worst(20.0, [broken, _at(6.0)], LIMITS, braking=False).stage == 3
+
+
+@pytest.mark.parametrize("record", [LIMITS, Threat(5.0, 0.0), NOTHING], ids=lambda each: type(each).__name__)
+def test_limits_threats_and_verdicts_cannot_be_changed_on_the_way(record: object) -> None:
+    with pytest.raises(FrozenInstanceError):
+        record.reason = ""  # type: ignore[attr-defined]
 
 
 def test_a_threat_is_no_young_one_unless_it_is_said_to_be() -> None:
