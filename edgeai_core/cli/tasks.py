@@ -247,5 +247,20 @@ def _number(value: float | None, figure: Mapping[str, Any]) -> str:
     return f"{value:.4g} {figure['unit']}"
 
 
-def _lines(written: Mapping[str, object]) -> str:
-    return "\n".join(f"{name}: {value}" for name, value in written.items())
+def _lines(written: Mapping[str, object], indent: str = "") -> str:
+    """What a training returned, a line each; a figure with its interval."""
+    lines = []
+    for name, value in written.items():
+        if isinstance(value, Mapping) and {"value", "low", "high", "n", "unit"} <= value.keys():
+            span = (
+                ""
+                if value["low"] is None
+                else " to ".join(_number(value[end], value) for end in ("low", "high"))
+            )
+            shown = f"{_number(value['value'], value)}{f' ({span})' if span else ''}, n {value['n']}"
+            lines.append(f"{indent}{name}: {shown}")
+        elif isinstance(value, Mapping) and value:
+            lines.append(f"{indent}{name}:\n{_lines(value, indent + '  ')}")
+        else:
+            lines.append(f"{indent}{name}: {value}")
+    return "\n".join(lines)

@@ -26,7 +26,7 @@ _STEPS = (400, 3_000)
 _ROUNDS = 20
 _BATCH = 16
 _RATE = 3e-3
-_DECAY = 1e-3
+_DECAY = 2e-2
 _MASK_WEIGHT = 3.0
 _COVERED = 0.2
 """A place is defect from this share of it on; between none and this it is left out."""

@@ -49,14 +49,14 @@ def evaluate_simulated(options: EvaluateOptions, progress: Progress) -> Evaluati
     counts = {"machines": len(fleet), "measurements": sum(len(seen.hours) for seen in fleet)}
     rows: list[Mapping[str, object]] = [
         *policy_rows(lives, LEAD_H),
-        *[_at_limit(fleet, limit) for limit in LIMITS],
+        *[at_limit(fleet, limit) for limit in LIMITS],
         *[_row(seen) for seen in fleet],
     ]
     data = DataRef("simulated machines", "Apache-2.0", counts)
     return Evaluation(TASK, ModelRef("wear-line and bearing-damage", "1.0.0"), (data,), figures, tuple(rows))
 
 
-def _at_limit(fleet: Sequence[Seen], limit: float) -> Mapping[str, object]:
+def at_limit(fleet: Sequence[Seen], limit: float) -> Mapping[str, object]:
     """What alerts above another probability would have given: what to choose ``limits.failure_probability`` by."""
     lives = [
         policy.Life(seen.hours, np.nan_to_num(seen.probability) > limit, seen.machine.failure_h)

@@ -43,7 +43,12 @@ def evaluate(options: Options, progress: Progress) -> Evaluation:
 
 
 def train(options: Options, progress: Progress) -> Mapping[str, object]:
-    return {"model": Path("model.onnx"), "epochs": options.folds}
+    figure = Figure(0.987, 0.98, 0.99, 300)
+    return {
+        "model": Path("model.onnx"),
+        "epochs": options.folds,
+        "figures": {"sensitivity": figure.to_json()},
+    }
 
 
 APP = App(
@@ -135,7 +140,8 @@ def test_a_wrong_flag_is_one_line_that_names_it(
 
 def test_training_says_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["train", "clinic.ecg", "--data", str(tmp_path), "--folds", "7"]) == 0
-    assert capsys.readouterr().out == "model: model.onnx\nepochs: 7\n"
+    figures = "figures:\n  sensitivity: 98.70 % (98.00 % to 99.00 %), n 300\n"
+    assert capsys.readouterr().out == f"model: model.onnx\nepochs: 7\n{figures}"
 
 
 def test_help_lists_the_tasks_and_their_flags(capsys: pytest.CaptureFixture[str]) -> None:

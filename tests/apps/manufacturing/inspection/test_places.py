@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 
 from apps.manufacturing.inspection.graph import Graph, tensor
+from apps.manufacturing.inspection.heads import NEAR, fit_bank, fit_whitening
 from apps.manufacturing.inspection.judge import fit_oddness
 from apps.manufacturing.inspection.places import append_worst, fit_places, worst
 from apps.manufacturing.inspection.texture import TEXTURE, texture
@@ -67,6 +68,29 @@ def test_heat_and_score_are_the_same_in_the_file() -> None:
     heat, score = session.run(None, {"local": np.stack(local)})
     assert heat == pytest.approx(model.heat(np.stack(local)), abs=1e-4)
     assert score == pytest.approx(worst(heat), abs=1e-4)
+
+
+def test_places_are_whitened_and_remembered_the_same_in_the_file() -> None:
+    random = np.random.default_rng(5)
+    mixed = random.normal(3, 1, (4000, 2 * NEAR)) @ random.normal(0, 1, (2 * NEAR, 2 * NEAR))
+    whitening = fit_whitening(mixed.astype(np.float32))
+    white = whitening(mixed.astype(np.float32))
+    spreads = white.std(axis=0)
+    assert np.abs(white.mean(axis=0)).max() < 0.02
+    assert spreads.max() <= 1.01
+    assert (np.diff(spreads) < 0.02).all()  # the noisy rest is kept small, not blown up
+    pictures = mixed[: 4 * GRID**2].reshape(4, GRID, GRID, -1).astype(np.float32)
+    bank = fit_bank(list(whitening(pictures)), 0)
+    graph = Graph()
+    graph.node("Identity", bank.append(graph, whitening.append(graph, "local")), name="heat")
+    made = graph.model(
+        [tensor("local", "float32", ["n", GRID, GRID, 2 * NEAR])],
+        [tensor("heat", "float32", ["n", GRID, GRID])],
+        "bank",
+    )
+    session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    (heat,) = session.run(None, {"local": pictures})
+    assert heat == pytest.approx(bank.heat(whitening(pictures)), abs=0.02)
 
 
 def test_a_line_a_spot_and_a_change_of_surface_each_make_texture_odd() -> None:
