@@ -1,25 +1,28 @@
 """How much is forgotten when a stream changes: ``python -m benchmarks.continual parts|patients ...``.
 
 ``parts``: the inspection's model of the simulated flange learns a real part from folders of good and bad pictures, then
-a second one where it is named; and once more an adapter on the frozen backbone alone, without the verdict of the model
-in use, which learns the flange first. ``patients``: rhythm networks, each trained without a fifth of the patients,
-learn the first half of each of those patients' records, and are judged on the second half and on the others. (It needs
-the extra ``train``; with ``--work`` trained networks are kept.) Both print naive fine-tuning beside rehearsal, from the
-same start, as balanced accuracies with 95 % intervals by part or patient.
+a second one where it is named; then an adapter on the frozen backbone alone, without the verdict of the model in use,
+which learns the flange first: as one decision for all parts, and with weights of each part's own. ``patients``: rhythm
+networks, each trained without a fifth of the patients, learn the first half of each of those patients' records, and are
+judged on the second half and on the others. (It needs the extra ``train``; with ``--work`` trained networks are kept.)
+All print naive fine-tuning beside rehearsal, from the same start, as balanced accuracies with 95 % intervals by part or
+patient.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeai_core.learning.adapter import Adam, Adapter
+from edgeai_core.learning.apart import Parts
 from edgeai_core.learning.continual import LearnOptions, Samples, learn, remember
 from edgeai_core.learning.forgetting import Comparison, Trial, compare
 from edgeai_core.learning.rehearsal import RehearsalMemory
@@ -57,8 +60,15 @@ def main() -> None:
         print_table("rhythm networks that never saw the patients", patients_stream(arguments, learning))
         return
     names, stream, frozen = parts_samples(arguments)
-    for title, alone in (("beside the model in use", False), ("on the backbone alone", True)):
-        print_table(title, parts_stream(names, stream, frozen, arguments.seeds, learning, alone=alone))
+    print_table(
+        "beside the model in use", parts_stream(names, stream, arguments.seeds, learning, frozen.adapter)
+    )
+    stream = [replace(each, features=np.ascontiguousarray(each.features[:, 1:])) for each in stream]
+    print_table("on the backbone alone", parts_stream(names, stream, arguments.seeds, learning))
+    print_table(
+        "on the backbone alone, with weights of each part's own",
+        parts_stream(names, stream, arguments.seeds, learning, apart=True),
+    )
 
 
 def print_table(title: str, comparison: Comparison) -> None:
@@ -96,15 +106,17 @@ def parts_samples(arguments: argparse.Namespace) -> tuple[list[str], list[Sample
 def parts_stream(
     names: list[str],
     stream: list[Samples],
-    frozen: FrozenModel,
     seeds: int,
     learning: LearnOptions,
+    begun: Callable[[NDArray[np.float32], int], Adapter] | None = None,
     *,
-    alone: bool,
+    apart: bool = False,
 ) -> Comparison:
-    """Learn the stream in five folds by part; ``alone``: without the verdict of the model in use."""
-    if alone:
-        stream = [replace(each, features=np.ascontiguousarray(each.features[:, 1:])) for each in stream]
+    """Learn the stream in five folds by part.
+
+    ``begun`` makes an adapter of features and a seed that knows the first part already; without it that is learnt.
+    ``apart``: every part has weights of its own beside the common ones.
+    """
 
     def trials() -> Iterator[Trial]:
         for seed in range(seeds):
@@ -112,12 +124,20 @@ def parts_stream(
             for number in range(5):
                 train = [each.rows(fold[number].train) for each, fold in zip(stream, folds, strict=True)]
                 tests = [each.rows(fold[number].test) for each, fold in zip(stream, folds, strict=True)]
+                if apart:
+                    parts = Parts.of(train)
+                    train, tests = [[parts.spread(each) for each in some] for some in (train, tests)]
                 memory = RehearsalMemory(seed=seed)
                 remember(memory, train[0], 0)
-                if alone:
-                    start = learn(Adapter.fresh(train[0].features, 2, seed=seed), train[0], learning)
+                if begun is not None:
+                    start = begun(train[0].features, seed)
+                elif apart:
+                    size = train[0].features.shape[1]
+                    start = learn(
+                        Adapter.around(np.zeros((size, 2)), np.zeros(2), seed=seed), train[0], learning
+                    )
                 else:
-                    start = frozen.adapter(train[0].features, seed)
+                    start = learn(Adapter.fresh(train[0].features, 2, seed=seed), train[0], learning)
                 yield Trial(start, memory, tuple(train[1:]), tuple(tests))
 
     return compare(names, trials(), learning, shown, total=5 * seeds)

@@ -67,6 +67,7 @@ def cases(model: Path) -> dict[str, Callable[[], Call]]:
     found: dict[str, Callable[[], Call]] = {
         "bare session, as it comes": lambda: bare_session(model, None),
         "bare session, 1 thread": lambda: bare_session(model, 1),
+        "bare session, 1 thread, bound": lambda: bound_session(model),
         "runner, 1 thread": lambda: OnnxRunner(model).run,
         "runner, 1 thread, arena": lambda: OnnxRunner(model, memory_arena=True, memory_pattern=True).run,
     }
@@ -88,6 +89,26 @@ def bare_session(model: Path, threads: int | None) -> Call:
         options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda inputs: session.run(None, inputs)
+
+
+def bound_session(model: Path) -> Call:
+    """Load the model with outputs bound once (IO binding); what comes out is copied, as a caller may keep it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 4, 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    binding = session.io_binding()
+    for output in session.get_outputs():
+        binding.bind_output(output.name)
+
+    def call(inputs: Inputs) -> object:
+        for name, array in inputs.items():
+            binding.bind_cpu_input(name, array)
+        session.run_with_iobinding(binding)
+        return binding.copy_outputs_to_cpu()
+
+    return call
 
 
 def measure_times(model: Path, card: ModelCard, seconds: float) -> dict[str, tuple[np.ndarray, float, float]]:

@@ -9,15 +9,15 @@ from typing import Annotated
 
 import typer
 
-from edgeai_core.cli.options import JsonOption
+from edgeai_core.cli.model_files import ModelArgument, find_model
+from edgeai_core.cli.options import JsonOption, StateOption
 from edgeai_core.cli.tasks import progress_bars
 from edgeai_core.metrics.evaluation import Figure
+from edgeai_core.state import find_state
 
 
 def distil(
-    teacher: Annotated[
-        Path, typer.Argument(help="The large model: an .onnx file with its card.", show_default=False)
-    ],
+    model: ModelArgument,
     data: Annotated[
         Path,
         typer.Option(
@@ -41,9 +41,10 @@ def distil(
     seed: Annotated[int, typer.Option(min=0, help="Of split, weights and drawing.")] = 0,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Processor cores to use.")] = 1,
     alone: Annotated[bool, typer.Option(help="Also teach the same student without the teacher.")] = True,
+    state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Teach a small network by a large one: loss = alpha * labels + (1 - alpha) * teacher, at a temperature.
+    """Teach a small network by MODEL, a large one: loss = alpha * labels + (1 - alpha) * teacher, at a temperature.
 
     The student is judged on examples that neither it nor its stopping saw; so is the same network taught by labels
     alone, for a teacher that does not help is not worth its time.
@@ -59,22 +60,24 @@ def distil(
     from edgeai_core.runners.model_file import read_model_file
 
     shape, how = Shape(student, width, shrink), Distillation(temperature, alpha, features)
-    wanted = read_model_file(teacher).card.inputs[0].shape
-    side = next((size for size in wanted[2:] if isinstance(size, int)), 224)
-    channels = wanted[1] if len(wanted) > 1 and isinstance(wanted[1], int) else 3
-    examples = read_examples(data, side, channels)
     recipe = Recipe(epochs=epochs, seed=seed, threads=threads, patience=5)
-    with progress_bars() as progress:
-        found = teach(
-            teacher,
-            examples,
-            out,
-            shape=shape,
-            how=how,
-            recipe=recipe,
-            compare_alone=alone,
-            progress=progress,
-        )
+    with find_model(model, find_state(state)) as named:
+        teacher = read_model_file(named.path, named.card_path)
+        wanted = teacher.card.inputs[0].shape
+        side = next((size for size in wanted[2:] if isinstance(size, int)), 224)
+        channels = wanted[1] if len(wanted) > 1 and isinstance(wanted[1], int) else 3
+        examples = read_examples(data, side, channels)
+        with progress_bars() as progress:
+            found = teach(
+                teacher,
+                examples,
+                out,
+                shape=shape,
+                how=how,
+                recipe=recipe,
+                compare_alone=alone,
+                progress=progress,
+            )
     if as_json:
         typer.echo(json.dumps({**asdict(found), "path": str(found.path)}, indent=2))
         return

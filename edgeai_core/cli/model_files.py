@@ -22,9 +22,11 @@ ModelArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A name that `edgeai model list` shows, or the path of an .onnx or .tflite file.",
+        help="A name that `edgeai model list` shows, or the path of an .onnx, .tflite or .xml file.",
     ),
 ]
+_SUFFIXES = (".onnx", ".tflite", ".xml")
+
 ThreadsOption = Annotated[
     int, typer.Option("--threads", min=1, help="Threads that one call may use, cut to the device's budget.")
 ]
@@ -46,7 +48,7 @@ def find_model(name: str, state: State) -> Iterator[Found]:
     Raises ConfigError for a name that nobody knows, and ModelError for a model that is not here or cannot be read.
     """
     path = Path(name)
-    if path.suffix in (".onnx", ".tflite") or path.exists():
+    if path.suffix in _SUFFIXES or path.exists():
         with TemporaryDirectory(prefix="edgeai-") as folder:
             yield _by_path(path, Path(folder))
         return
@@ -61,7 +63,7 @@ def models_of(name: str, state: State) -> Iterator[Found]:
         return
     for card_path, card in named_cards((name,)):
         place = _place(card_path, card, state)
-        if place is not None and place.suffix in (".onnx", ".tflite"):
+        if place is not None and place.suffix in _SUFFIXES:
             yield Found(place, card_path, card)
 
 
@@ -99,14 +101,14 @@ def _by_name(name: str, state: State) -> Found:
     named = {card.name: (path, card) for path, card in cards}
     if name not in named:
         raise ConfigError(
-            f"no installed app names a model {name!r}, and it is no .onnx or .tflite file "
+            f"no installed app names a model {name!r}, and it is no .onnx, .tflite or .xml file "
             f"(there are: {', '.join(sorted(named)) or 'none'})"
         )
     card_path, card = named[name]
     place = _place(card_path, card, state)
     if place is None:
         raise ModelError(f"model {name} is not here; `edgeai model fetch {name}` gets it")
-    if place.suffix not in (".onnx", ".tflite"):
+    if place.suffix not in _SUFFIXES:
         raise ModelError(f"model {name} is a {place.suffix} file, which its app runs itself; no engine does")
     return Found(place, card_path, card)
 

@@ -30,7 +30,8 @@ def measure(
 ) -> None:
     """Measure time, memory and load time of a model, each engine in a process of its own.
 
-    Inputs are noise of the model's shapes, what may vary is 1. Other work on the machine is in the figures.
+    Inputs are those of the first golden vector; without any, noise, in which sizes that may vary are 1.
+    Other work on the machine is in the figures.
     """
     from edgeai_core.optimize.measure import measure_apart
     from edgeai_core.runners.machine import this_machine
@@ -62,7 +63,8 @@ def measure(
         }  # fmt: skip
         typer.echo(json.dumps(value, indent=2))
         return
-    typer.echo(f"{found.card.name} {found.card.version}, {found.path.stat().st_size / 1e6:.2f} MB; {machine}")
+    size = max([found.path.stat().st_size, *(row.size_bytes for row in rows)])
+    typer.echo(f"{found.card.name} {found.card.version}, {size / 1e6:.2f} MB; {machine}")
     for row in rows:
         memory = "" if row.memory_mib is None else f", {row.memory_mib:.0f} MiB"
         energy = "" if row.energy_j is None else f", {1e3 * row.energy_j:.3g} mJ a call"

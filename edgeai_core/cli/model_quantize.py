@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from edgeai_core.cli.options import JsonOption
+from edgeai_core.cli.model_files import ModelArgument, find_model
+from edgeai_core.cli.options import JsonOption, StateOption
 from edgeai_core.cli.tasks import progress_bars
 from edgeai_core.errors import ConfigError
+from edgeai_core.state import find_state
 
 if TYPE_CHECKING:
     from edgeai_core.optimize.quantize import Kind
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def quantize(
-    model: Annotated[Path, typer.Argument(help="An .onnx file with its card beside it.", show_default=False)],
+    model: ModelArgument,
     data: Annotated[
         Path,
         typer.Option(
@@ -48,6 +50,7 @@ def quantize(
         typer.Option(min=1, max=8192, help="Of pictures: pixels, where the model leaves them open."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Processor cores to measure with.")] = 1,
+    state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make variants of MODEL that are smaller or faster, and keep those that pass the gate on this machine.
@@ -62,16 +65,19 @@ def quantize(
 
     if kind not in KINDS:
         raise ConfigError(f"--kind {kind}: is one of {', '.join(KINDS)}")
-    samples = read_samples(data, read_model_file(model).card.inputs, mean=mean, std=std, side=side)
-    with progress_bars() as progress:
-        report = make_variants(
-            model, samples, cast("Kind", kind), limits=Limits(drop, error), threads=threads, progress=progress
-        )
-    kept = {
-        each.name: write_variant(each, report, model, samples, out)
-        for each in report.variants
-        if each.name in report.kept
-    }
+    with find_model(model, find_state(state)) as found:
+        file = read_model_file(found.path, found.card_path)
+        samples = read_samples(data, file.card.inputs, mean=mean, std=std, side=side)
+        with progress_bars() as progress:
+            report = make_variants(
+                file, samples, cast("Kind", kind), limits=Limits(drop, error), threads=threads,
+                progress=progress,
+            )  # fmt: skip
+        kept = {
+            each.name: write_variant(each, report, file, samples, out)
+            for each in report.variants
+            if each.name in report.kept
+        }
     if as_json:
         typer.echo(json.dumps(_plain(report, kept), indent=2))
         return

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Models: which there are, what they cost here, and how they become smaller and faster.",
+    help="Models: which there are, what they cost here, and how they become smaller and faster. "
+    "MODEL is a name that `edgeai model list` shows, or a file.",
 )
 
 

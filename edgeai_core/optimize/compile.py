@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,11 @@ import numpy as np
 from edgeai_core.arrayfile import read_npz
 from edgeai_core.errors import InputError, MissingExtraError, ModelError, first_line
 from edgeai_core.optimize.profiles import Profile
+from edgeai_core.optimize.vendor import CONVERTER, convert_to_tflite, missing, run_command
 from edgeai_core.runners.card import (
     ModelCard,
     TensorSpec,
+    Weights,
     card_path,
     digest_of,
     read_card,
@@ -33,16 +33,6 @@ Report = Callable[[str, int, int], None]
 Sample = Mapping[str, np.ndarray]
 
 MAX_SAMPLES_BYTES = 2 << 30
-_COMPILER_S = 3600.0
-_SAID = 400
-
-SOURCES = {
-    "trtexec": "it comes with TensorRT, on a Jetson with JetPack, in /usr/src/tensorrt/bin; a TensorRT engine must be "
-    "built on the board that runs it",
-    "edgetpu_compiler": "Coral's apt repository has it for x86-64 Debian: apt install edgetpu-compiler",
-    "onnx2tf": "pip install onnx2tf, in an environment of its own, for it pins the versions of its needs",
-}
-"""Where a command that is missing is to be had."""
 
 
 @dataclass(frozen=True)
@@ -165,73 +155,55 @@ class _Maker:
     def openvino(self) -> None:
         """OpenVINO's own form, for its tools; the engine itself takes the ONNX file as well."""
         name = self._plain(f"{self.file.path.stem}.onnx")
-        self.done.run_there = f"EDGEAI_BACKEND=openvino edgeai model measure {name}"
+        self.done.run_there = f"edgeai model measure {name} --backend openvino"
         try:
             import openvino
         except ImportError as error:
             self.done.missing.append(f"OpenVINO ({first_line(error)}): pip install 'edgeai[openvino]'")
             return
         self.report("writing OpenVINO's form", 0, 1)
-        out = self.done.folder / f"{self.file.path.stem}.xml"
+        out = self.done.folder / f"{self.file.path.stem}.openvino.xml"
         core = openvino.Core()
         try:
             openvino.save_model(core.read_model(self.done.folder / name), out, compress_to_fp16=False)
-            compiled = core.compile_model(out, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         except Exception as error:
             raise ModelError(
                 f"{self.file.path}: OpenVINO cannot convert the model: {first_line(error)}"
             ) from error
-        names = [spec.name for spec in self.file.card.outputs]
-        got = []
-        for inputs in self.proof:
-            results = compiled(dict(inputs))
-            got.append({n: np.array(results[n]) for n in names})
-        self._proved("OpenVINO IR, float32 (.xml and .bin)", out, got, limit=1e-3)
-        self.done.files.append(out.with_suffix(".bin").name)
+        weights = out.with_suffix(".bin")
+        write_card(
+            replace(self._card(out), weights=Weights(weights.name, digest_of(weights))),
+            card_path(out),
+        )
+        runner = open_runner(out, backend="openvino")
+        got = [runner.run(inputs) for inputs in self.proof]
+        self._proved("OpenVINO's form, float32 (.xml and .bin)", out, got, limit=1e-3)
+        self.done.files.append(weights.name)
+        self.done.run_there = f"edgeai model measure {out.name}"
 
     def tflite(self) -> None:
         """A .tflite file by onnx2tf, int8 where there are samples, then the Edge TPU's compiler."""
-        command = shutil.which("onnx2tf")
-        if command is None:
-            self._missing("onnx2tf", "a .tflite file is made of the ONNX model by it")
+        plain = f"{self.file.path.stem}.onnx"
+        if shutil.which(CONVERTER) is None:
+            self.done.missing.append(missing(CONVERTER, "a .tflite file is made of the ONNX model by it"))
             self._missing_compiler("edgetpu_compiler")
-            self._plain(f"{self.file.path.stem}.onnx")
+            self._plain(plain)
             return
-        names = [spec.name for spec in self.file.card.inputs]
-        with TemporaryDirectory(prefix="edgeai-compile-") as scratch:
-            out, copy = Path(scratch) / "made", Path(scratch) / self.file.path.name
-            copy.write_bytes(self.file.raw)  # onnx2tf rewrites the file that it is given
-            argv = [
-                command, "-i", str(copy), "-o", str(out), "-tb", "flatbuffer_direct",
-                "-coion", "-n", "-kat", *names,
-            ]  # fmt: skip
-            if self.samples:
-                argv += ["-oiqt"]
-                for name in names:
-                    stacked = Path(scratch) / f"{len(argv)}.npy"
-                    np.save(stacked, np.concatenate([sample[name] for sample in self.samples]))
-                    argv += ["-cind", name, str(stacked), "0", "1"]
-            else:
-                self.done.missing.append(
-                    "samples for int8: name an .npz of the model's inputs with --calibration"
-                )
-            self._run(argv, cwd=Path(scratch))
-            found = {path.name: path for path in out.glob("*.tflite")}
-            kind = "full_integer_quant" if self.samples else "float32"
-            path = next((p for n, p in sorted(found.items()) if n.endswith(f"_{kind}.tflite")), None)
-            path = path or next(
-                (p for n, p in sorted(found.items()) if n.endswith("_integer_quant.tflite")), None
+        if not self.samples:
+            self.done.missing.append(
+                "samples for int8: name an .npz of the model's inputs with --calibration"
             )
-            if path is None:
-                raise ModelError(
-                    f"{self.file.path}: onnx2tf wrote no {kind} .tflite (it wrote: {sorted(found)})"
-                )
-            target = (
-                self.done.folder / f"{self.file.path.stem}.{'int8' if self.samples else 'float32'}.tflite"
-            )
-            write_whole(target, path.read_bytes())
+        kind = "int8" if self.samples else "float32"
+        target = self.done.folder / f"{self.file.path.stem}.{kind}.tflite"
+        self.report(f"running {CONVERTER}", 0, 1)
+        try:
+            write_whole(target, convert_to_tflite(self.file, self.samples))
+        except (ModelError, MissingExtraError) as error:
+            self.done.missing.append(f"a .tflite in {kind}: {error}")
+            self._plain(plain)
+            return
         if not self._prove_tflite(target):
-            self._plain(f"{self.file.path.stem}.onnx")
+            self._plain(plain)
             return
         self.done.run_there = f"EDGEAI_BACKEND=coral edgeai model measure {target.name}"
         if not self.samples:
@@ -355,28 +327,13 @@ class _Maker:
         )
 
     def _missing_compiler(self, command: str) -> None:
-        self._missing(command, "the vendor's compiler")
-
-    def _missing(self, command: str, what: str) -> None:
-        self.done.missing.append(f"{command} is not on the PATH ({what}): {SOURCES[command]}")
+        self.done.missing.append(missing(command, "the vendor's compiler"))
 
     def _run(self, argv: list[str], cwd: Path) -> None:
-        """Run a compiler; its last lines are the reason where it fails."""
         name = Path(argv[0]).name
         self.report(f"running {name}", 0, 1)
-        try:
-            done = subprocess.run(
-                argv, cwd=cwd, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
-                timeout=_COMPILER_S, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            raise ModelError(f"{name} did not end within an hour") from error
-        except OSError as error:
-            raise ModelError(f"{name} cannot be run: {error.strerror}") from error
+        run_command(argv, cwd)
         self.report(f"running {name}", 1, 1)
-        if done.returncode:
-            said = " ".join((done.stderr.strip() or done.stdout.strip()).split())[-_SAID:]
-            raise ModelError(f"{name} failed with exit code {done.returncode}: ... {said}")
 
 
 def _sizes(spec: TensorSpec, batch: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -130,7 +131,7 @@ def digests(sheets: Sequence[Sheet]) -> Table:
     rows = tuple(
         (
             sheet.card.name, sheet.card.digest,
-            "noise, seed 0" if sheet.card.golden is None else f"noise, seed 0; golden {sheet.card.golden.digest}",
+            "noise, seed 0" if sheet.card.golden is None else f"golden vectors {sheet.card.golden.digest}",
         )
         for sheet in sheets
     )  # fmt: skip
@@ -178,18 +179,23 @@ def page(sheets: Sequence[Sheet], command: str, when: datetime | None = None) ->
         "td:not(:first-child){font-variant-numeric:tabular-nums}th{background:#eee}svg{max-width:100%;height:auto}"
         "</style></head><body><h1>Datasheet of a machine</h1>"
     ]
-    parts += [f"<p>{html.escape(line)}</p>" for line in _about(command, when) if line]
+    parts += [f"<p>{_marked_up(line)}</p>" for line in _about(command, when) if line]
     parts.append(chart(sheets))
     for table in _tables(sheets):
         head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in table.head)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
+            "<tr>" + "".join(f"<td>{_marked_up(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
         )
         parts.append(
-            f"<h2>{html.escape(table.title)}</h2><p>{html.escape(table.note)}</p>"
+            f"<h2>{html.escape(table.title)}</h2><p>{_marked_up(table.note)}</p>"
             f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
         )
     return "".join([*parts, "</body></html>\n"])
+
+
+def _marked_up(text: str) -> str:
+    """Return text of the Markdown page as HTML: what stands between backticks is code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _tables(sheets: Sequence[Sheet]) -> list[Table]:

@@ -6,20 +6,23 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from edgeai_core.optimize.search import Found, Trial
+from edgeai_core.optimize.search import Trial, pareto
 
 _WIDTH, _HEIGHT = 720, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 46, 60
 
 
-def draw_front(found: Found) -> str:
-    """Return an SVG. Filled points are on the front; a cross was given up early; what was not taught, a tick below."""
-    tried = [trial for trial in found.trials if trial.accuracy is not None]
-    latencies = [trial.latency_ms for trial in found.trials] + [found.target_ms]
+def draw_front(trials: Sequence[Trial], best: Trial, target_ms: float) -> str:
+    """Return an SVG of all candidates.
+
+    Filled points are on the front; a cross was given up early; what was not taught is a tick below.
+    """
+    front = pareto(trials)
+    tried = [trial for trial in trials if trial.accuracy is not None]
+    latencies = [trial.latency_ms for trial in trials] + [target_ms]
     low, high = min(latencies) / 1.25, max(latencies) * 1.25
-    worst = min(100 * (trial.accuracy or 0.0) for trial in tried)
-    best = max(100 * (trial.accuracy or 0.0) for trial in tried)
-    bottom, top = math.floor(worst - 1), math.ceil(best + 1)
+    accuracies = [100 * (trial.accuracy or 0.0) for trial in tried]
+    bottom, top = math.floor(min(accuracies) - 1), math.ceil(max(accuracies) + 1)
 
     def x(latency: float) -> float:
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * math.log(latency / low) / math.log(high / low)
@@ -31,19 +34,19 @@ def draw_front(found: Found) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
         f'font-size="12" role="img" aria-label="Latency and accuracy of {len(tried)} networks">',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
-        f'<text x="{_LEFT}" y="24" font-size="15">Accuracy against latency: {len(tried)} of {len(found.trials)} '
+        f'<text x="{_LEFT}" y="24" font-size="15">Accuracy against latency: {len(tried)} of {len(trials)} '
         "candidates taught</text>",
     ]
     parts += _axes(x, y, low, high, bottom, top)
-    target = x(found.target_ms)
+    target = x(target_ms)
     parts.append(
         f'<line x1="{target:.1f}" x2="{target:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" stroke="#b00" '
         f'stroke-dasharray="5 4"/><text x="{target - 6:.1f}" y="{_TOP + 12}" fill="#b00" text-anchor="end">'
-        f"target {found.target_ms:.3g} ms</text>"
+        f"target {target_ms:.3g} ms</text>"
     )
-    line = " ".join(f"{x(each.latency_ms):.1f},{y(each.accuracy or 0):.1f}" for each in found.front)
+    line = " ".join(f"{x(each.latency_ms):.1f},{y(each.accuracy or 0):.1f}" for each in front)
     parts.append(f'<polyline points="{line}" fill="none" stroke="#06c" stroke-width="1.5"/>')
-    parts += [_point(trial, found, x(trial.latency_ms), y) for trial in found.trials]
+    parts += [_point(trial, trial in front, trial == best, x(trial.latency_ms), y) for trial in trials]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -70,7 +73,7 @@ def _axes(x: object, y: object, low: float, high: float, bottom: int, top: int) 
     return parts
 
 
-def _point(trial: Trial, found: Found, x: float, y: object) -> str:
+def _point(trial: Trial, on_front: bool, is_best: bool, x: float, y: object) -> str:
     assert callable(y)
     title = f"<title>{escape(str(trial.candidate))}, {trial.latency_ms:.2f} ms</title>"
     if trial.accuracy is None:
@@ -79,11 +82,10 @@ def _point(trial: Trial, found: Found, x: float, y: object) -> str:
     at = y(trial.accuracy)
     if trial.pruned:
         return f'<path d="M{x - 4:.1f} {at - 4:.1f}l8 8m0 -8l-8 8" stroke="#666" fill="none">{title}</path>'
-    on_front = trial in found.front
     fill, width = ("#06c", 1) if on_front else ("#fff", 1.5)
     name = f"{trial.candidate.width:g} @ {trial.candidate.resolution}"
     side, anchor = (x - 8, "end") if x > _WIDTH * 0.6 else (x + 8, "start")
-    size = 7 if trial == found.best else 4.5
+    size = 7 if is_best else 4.5
     return (
         f'<circle cx="{x:.1f}" cy="{at:.1f}" r="{size}" fill="{fill}" stroke="#06c" '
         f'stroke-width="{width}">{title}</circle>'

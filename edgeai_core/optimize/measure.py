@@ -129,7 +129,7 @@ def measure_apart(
         raise ModelError(f"{model}: its measurement failed: {last[:300]}") from error
     if "error" in told:
         raise ModelError(told["error"])
-    return Measurement.from_json({**told, "size_bytes": len(file.raw)})
+    return Measurement.from_json({**told, "size_bytes": file.size_bytes})
 
 
 def resident_mib() -> float | None:
@@ -146,12 +146,16 @@ def _measure_here(asked: Mapping[str, Any]) -> dict[str, Any]:
     path = Path(asked["model"])
     card = unpack_card(asked["card"])
     cache = Path(asked["cache"]) if asked["cache"] else None
+    try:
+        example = read_model_file(path, card).example()
+    except ModelError as error:
+        return {"error": str(error)}
     before = resident_mib()
     begun = time.perf_counter()
     try:
         runner = open_runner(path, card, backend=asked["backend"], threads=asked["threads"], cache=cache)
         load_s = time.perf_counter() - begun
-        found = measure(runner, seconds=asked["seconds"])
+        found = measure(runner, example, seconds=asked["seconds"])
     except ModelError as error:
         return {"error": str(error)}
     after = resident_mib()

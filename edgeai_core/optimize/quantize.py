@@ -73,7 +73,7 @@ class Quantiser:
             raise InputError(f"{name}: no sample to calibrate with")
         self.name = name
         self.samples = samples
-        self.ready = _ready(model, name)
+        self.ready = ready_model(model, name)
         self._ranges: dict[str, Any] = {}
         self._moments: dict[str, Moments] | None = None
 
@@ -148,7 +148,7 @@ def dynamic(model: bytes, name: str = "model") -> bytes:
 
     with TemporaryDirectory(prefix="edgeai-quantise-") as folder, _quiet(name):
         ready, made = Path(folder) / "ready.onnx", Path(folder) / "made.onnx"
-        prepared = _ready(model, name)
+        prepared = ready_model(model, name)
         stored = {each.name for each in prepared.graph.initializer}
         if not any(
             node.op_type in ("MatMul", "Gemm") and node.input[1] in stored for node in prepared.graph.node
@@ -197,14 +197,6 @@ def float16(model: bytes, name: str = "model") -> bytes:
     return bytes(made.SerializeToString())
 
 
-def litert_missing() -> str:
-    """Say what is missing to make a LiteRT int8 file of an ONNX model."""
-    return (
-        "int8 for LiteRT needs a converter from ONNX that does not come with EdgeAI: `pip install onnx2tf tensorflow`, "
-        "then `onnx2tf -i MODEL.onnx -oiqt`"
-    )
-
-
 def onnx_or_explain() -> Any:
     """Import onnx, or raise MissingExtraError that says how to get it."""
     try:
@@ -242,7 +234,7 @@ def _parsed(model: bytes, name: str) -> Any:
     return parsed
 
 
-def _ready(model: bytes, name: str) -> Any:
+def ready_model(model: bytes, name: str) -> Any:
     """Return the model with constants folded, batch norms joined, a name for every node, and shapes where known."""
     import onnxruntime
 

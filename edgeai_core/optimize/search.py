@@ -11,11 +11,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from edgeai_core.learning.architectures import MobileNetV2
     from edgeai_core.learning.classify import Recipe
 
+N = TypeVar("N")
+
 WIDTHS = (1.0, 0.75, 0.5, 0.35)
 RESOLUTIONS = (224, 192, 160, 128)
 TARGET_MS = 50.0
 """The published search: four widths by four resolutions, 50 ms."""
 
 _MEASURED_S = 0.4
+_REFERENCE = "reference"
 _STARTUP = 2
 """Trials before the estimator has something to go by."""
 
@@ -109,12 +112,19 @@ def pareto(trials: Sequence[Trial]) -> tuple[Trial, ...]:
 
 
 def measure_grid(
-    candidates: Sequence[Candidate], channels: int, classes: int, factor: float, progress: Progress
+    candidates: Sequence[Candidate],
+    channels: int,
+    classes: int,
+    progress: Progress,
+    *,
+    factor: float = 1.0,
+    reference_ms: float | None = None,
 ) -> list[Trial]:
-    """Return a trial without accuracy for each candidate: its median latency in ms on one thread, times ``factor``.
+    """Return a trial without accuracy for each candidate: its median latency in ms on one thread, times a factor.
 
     Weights are random: time does not depend on them. The candidates take turns, so that what else the machine does
-    falls on all.
+    falls on all. ``reference_ms`` is what MobileNetV2 (width 1, 224 pixels in colour, 1000 classes) takes on the
+    device: then it takes turns with them, and the factor is that time by its time here.
     """
     import onnxruntime
 
@@ -127,21 +137,24 @@ def measure_grid(
     calls: dict[str, Callable[[], object]] = {}
     sizes: dict[str, int] = {}
     with TemporaryDirectory(prefix="edgeai-search-") as folder:
-        for number, each in enumerate(candidates):
-            network = MobileNetV2(classes, width=each.width, channels=channels)
-            image = np.random.default_rng(0).random(
-                (1, channels, each.resolution, each.resolution), np.float32
-            )
+        shapes = [(str(each), each.width, each.resolution, channels, classes) for each in candidates]
+        if reference_ms is not None:
+            shapes.append((_REFERENCE, 1.0, 224, 3, 1000))
+        for number, (name, width, side, planes, outputs) in enumerate(shapes):
+            network = MobileNetV2(outputs, width=width, channels=planes)
+            image = np.random.default_rng(0).random((1, planes, side, side), np.float32)
             path = Path(folder) / "candidate.onnx"
             export_onnx(network, path, [{"image": image}], ["logits"], tolerance=1e-2)
             session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-            calls[str(each)] = _call(session, image)
-            sizes[str(each)] = parameters_of(network)
-            progress("measuring", number + 1, 2 * len(candidates))
-        total = _MEASURED_S * len(candidates)
+            calls[name] = _call(session, image)
+            sizes[name] = parameters_of(network)
+            progress("measuring", number + 1, 2 * len(shapes))
+        total = _MEASURED_S * len(shapes)
         times = interleaved(
             calls, total, report=lambda share: progress("measuring", round((1 + share) * 100), 200)
         )
+    if reference_ms is not None:
+        factor = reference_ms / (float(np.median(times[_REFERENCE])) / 1e6)
     return [
         Trial(each, float(np.median(times[str(each)])) / 1e6 * factor, sizes[str(each)])
         for each in candidates
@@ -156,31 +169,62 @@ def search(
     target_ms: float = TARGET_MS,
     trials: int | None = None,
     factor: float = 1.0,
+    reference_ms: float | None = None,
     recipe: Recipe | None = None,
     seed: int = 0,
-    measured: Sequence[Trial] | None = None,
     progress: Progress = lambda *_: None,
 ) -> Found:
     """Find the most accurate candidate whose latency is at most ``target_ms``.
 
     ``examples`` are pictures (n, channels, side, side) of at least the largest resolution; a fifth of their groups is
     set apart to judge by. ``trials``: how many candidates may be taught; None: a third of the grid. ``factor``: how
-    many times this machine's time the device takes. ``measured``: latencies that are known already.
+    many times this machine's time the device takes; ``reference_ms``: what MobileNetV2 takes there, of which the factor
+    is made (see ``measure_grid``).
     Raises InputError where no candidate meets the target, MissingExtraError without torch or optuna.
     """
-    optuna = _optuna()
     from edgeai_core.learning.classify import Recipe
 
     recipe = recipe or Recipe()
     grid = [Candidate(width, side) for width, side in itertools.product(widths, resolutions)]
-    allowed = max(1, len(grid) // 3) if trials is None else trials
     if examples.inputs.ndim != 4 or examples.inputs.shape[2] < max(resolutions):
         raise InputError(
             f"{examples.origin}: a search needs pictures of {max(resolutions)} pixels or more a side"
         )
-    known = list(
-        measured or measure_grid(grid, examples.inputs.shape[1], len(examples.classes), factor, progress)
-    )
+    known = measure_grid(
+        grid, examples.inputs.shape[1], len(examples.classes), progress,
+        factor=factor, reference_ms=reference_ms,
+    )  # fmt: skip
+    taught, judged = split_by_group(examples, 0.2, seed)
+
+    def teach(trial: Trial, attempt: Any, label: str) -> tuple[Trial, MobileNetV2]:
+        side = trial.candidate.resolution
+        return teach_candidate(
+            trial, (resized(taught.inputs, side), taught.labels), (resized(judged.inputs, side), judged.labels),
+            len(examples.classes), recipe, progress, label, attempt,
+        )  # fmt: skip
+
+    done = explore(known, target_ms, teach, recipe.epochs, trials=trials, seed=seed)
+    tried = [trial for trial, _ in done.values()]
+    best = best_of(tried)
+    rest = [each for each in known if each.candidate not in done]
+    return Found((*tried, *rest), pareto(tried), best, done[best.candidate][1], target_ms, seed)
+
+
+def explore(
+    known: Sequence[Trial],
+    target_ms: float,
+    teach: Callable[[Trial, Any, str], tuple[Trial, N]],
+    epochs: int,
+    *,
+    trials: int | None = None,
+    seed: int = 0,
+) -> dict[Candidate, tuple[Trial, N]]:
+    """Choose candidates one after the other, teach each, and return what was taught, in that order.
+
+    ``known`` are all candidates with their latency. ``teach`` takes one, optuna's attempt, which may give it up after
+    any of ``epochs``, and a label, and returns it with its accuracy. Raises InputError where none meets the target.
+    """
+    optuna = _optuna()
     feasible = {each.candidate: each for each in known if each.latency_ms <= target_ms}
     if not feasible:
         quickest = min(known, key=lambda each: each.latency_ms)
@@ -188,46 +232,38 @@ def search(
             f"no candidate meets {target_ms:g} ms: the quickest, {quickest.candidate}, takes "
             f"{quickest.latency_ms:.2f} ms"
         )
-    taught, judged = split_by_group(examples, 0.2, seed)
-    sized = {
-        side: (resized(taught.inputs, side), resized(judged.inputs, side))
-        for side in sorted(set(resolutions))
-    }
+    wanted = min(max(1, len(known) // 3) if trials is None else trials, len(feasible))
     study = optuna.create_study(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP, multivariate=True),
-        pruner=optuna.pruners.MedianPruner(
-            n_startup_trials=_STARTUP, n_warmup_steps=max(1, recipe.epochs // 3)
-        ),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=max(1, epochs // 3)),
     )
-    axes = sorted(set(widths)), sorted(set(resolutions))
+    widths = sorted({each.candidate.width for each in known})
+    sides = sorted({each.candidate.resolution for each in known})
     first = max(feasible.values(), key=lambda each: each.latency_ms).candidate
-    study.enqueue_trial({"width": axes[0].index(first.width), "resolution": axes[1].index(first.resolution)})
-    done: dict[Candidate, tuple[Trial, Any]] = {}
+    study.enqueue_trial({"width": widths.index(first.width), "resolution": sides.index(first.resolution)})
+    done: dict[Candidate, tuple[Trial, N]] = {}
     asked = 0
-    while len(done) < min(allowed, len(feasible)) and asked < 50 * len(grid):
+    while len(done) < wanted and asked < 50 * len(known):
         asked += 1
         attempt = study.ask()
         chosen = Candidate(
-            axes[0][attempt.suggest_int("width", 0, len(axes[0]) - 1)],
-            axes[1][attempt.suggest_int("resolution", 0, len(axes[1]) - 1)],
+            widths[attempt.suggest_int("width", 0, len(widths) - 1)],
+            sides[attempt.suggest_int("resolution", 0, len(sides) - 1)],
         )
         if chosen not in feasible:
             study.tell(attempt, state=optuna.trial.TrialState.PRUNED)
             continue
         if chosen not in done:
-            label = f"trial {len(done) + 1} of {min(allowed, len(feasible))}: {chosen}"
-            inputs = sized[chosen.resolution]
-            done[chosen] = teach_candidate(
-                feasible[chosen], (inputs[0], taught.labels), (inputs[1], judged.labels), len(examples.classes),
-                recipe, progress, label, attempt,
-            )  # fmt: skip
+            label = f"trial {len(done) + 1} of {wanted}: {chosen}"
+            done[chosen] = teach(feasible[chosen], attempt, label)
         study.tell(attempt, done[chosen][0].accuracy)
-    tried = [trial for trial, _ in done.values()]
-    best = max(tried, key=lambda trial: (trial.accuracy or 0.0, -trial.latency_ms))
-    network = done[best.candidate][1]
-    rest = [each for each in known if each.candidate not in done]
-    return Found((*tried, *rest), pareto(tried), best, network, target_ms, seed)
+    return done
+
+
+def best_of(trials: Iterable[Trial]) -> Trial:
+    """Return the most accurate of the trials that were taught; of equals the fastest."""
+    return max(trials, key=lambda trial: (trial.accuracy or 0.0, -trial.latency_ms))
 
 
 def teach_candidate(

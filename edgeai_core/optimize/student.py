@@ -28,6 +28,7 @@ from edgeai_core.runners.card import (
     write_card,
 )
 from edgeai_core.runners.golden import GoldenVector, write_golden
+from edgeai_core.runners.model_file import ModelFile
 from edgeai_core.runners.onnx import OnnxRunner
 from edgeai_core.runners.tensors import noise
 from edgeai_core.runners.timing import interleaved, ratios
@@ -78,7 +79,7 @@ class Taught:
 
 
 def distil(
-    teacher: Path,
+    teacher: ModelFile,
     examples: Examples,
     out: Path,
     *,
@@ -97,10 +98,10 @@ def distil(
     from edgeai_core.learning.distillation import Distillation
 
     shape, how, recipe = shape or Shape(), how or Distillation(), recipe or Recipe()
-    runner = OnnxRunner(teacher)
+    runner = OnnxRunner(teacher.path, teacher.card)
     output = class_output(runner.card)
     if output is None or len(runner.card.inputs) != 1:
-        raise ModelError(f"{teacher}: a teacher has one input and an output of logits (n, classes)")
+        raise ModelError(f"{teacher.path}: a teacher has one input and an output of logits (n, classes)")
     classes = next(int(spec.shape[1]) for spec in runner.card.outputs if spec.name == output)
     examples = _in_order(examples, runner.card, classes)
     if examples.judged.any():
@@ -138,7 +139,7 @@ def distil(
     alone = taught(None, "teaching it alone") if compare_alone else None
     wanted = _said(runner, output, judged.inputs, progress).argmax(1)
     calls = predict(student, inputs[id(judged)]).argmax(1)
-    path = out / f"{teacher.stem}-student.onnx"
+    path = out / f"{teacher.path.stem}-student.onnx"
     out.mkdir(parents=True, exist_ok=True)
     _export(student, path, runner.card, output, shape.shrink, judged.inputs[:4])
     figures = {
@@ -150,14 +151,14 @@ def distil(
     if alone is not None:
         by_labels = _share(predict(alone, inputs[id(judged)]).argmax(1) == judged.labels)
         figures["accuracy_without_teacher"] = by_labels
-    _write_card(path, runner.card, output, classes, figures, examples, how, teacher)
+    _write_card(path, runner.card, output, classes, figures, examples, how, teacher.path)
     small = OnnxRunner(path)
     name = runner.card.inputs[0].name
     one = {name: np.ascontiguousarray(judged.inputs[:1])}
     times = interleaved({"teacher": lambda: runner.run(one), "student": lambda: small.run(one)}, 2.0)
     return Taught(
         path, figures["accuracy"], by_labels, figures["teacher_accuracy"], figures["agreement"],
-        ratios(times, "teacher")["student"], path.stat().st_size / teacher.stat().st_size,
+        ratios(times, "teacher")["student"], path.stat().st_size / teacher.size_bytes,
         sum(each.numel() for each in student.parameters()), len(learned.labels),
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ The other half is looked at once, to judge what was chosen.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,18 +35,21 @@ from edgeai_core.optimize.quantize import (
     Sample,
     dynamic,
     float16,
-    litert_missing,
 )
 from edgeai_core.optimize.samples import Samples
 from edgeai_core.optimize.sensitivity import LayerError, rank_layers, steps
+from edgeai_core.optimize.vendor import convert_to_tflite
 from edgeai_core.runners.card import CardFigure, ModelCard, card_path, digest_of, write_card, write_whole
 from edgeai_core.runners.golden import GoldenVector, write_golden
-from edgeai_core.runners.model_file import ModelFile, read_model_file
-from edgeai_core.runners.onnx import OnnxRunner
+from edgeai_core.runners.model_file import ModelFile
+from edgeai_core.runners.open import backends_for, open_runner
 from edgeai_core.runners.tensors import noise
 from edgeai_core.runners.timing import interleaved, ratios
 
 SOURCE = "float32"
+
+_CONVERTED = 32
+"""Samples that calibrate for LiteRT: its converter runs them slowly."""
 
 _ROUNDS = 21
 """Turns that each variant has at least: fewer cannot tell 3 % on a machine that does other things too."""
@@ -64,6 +67,17 @@ class Made:
     verdict: Verdict
     measured: Measured | None = None
     model: bytes = b""
+    suffix: str = ".onnx"
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A variant that was made and is not measured yet."""
+
+    name: str
+    method: str
+    model: bytes
+    suffix: str = ".onnx"
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,7 @@ class Report:
 
 
 def make_variants(
-    path: Path,
+    file: ModelFile,
     samples: Samples,
     kind: Kind = "auto",
     *,
@@ -96,16 +110,17 @@ def make_variants(
     ``seconds`` of calls are timed for each. Raises ModelError for a model that cannot be read or run with the samples.
     """
     limits = limits or Limits()
-    file = read_model_file(path)
+    path = file.path
     calibrating, judging = (
         samples.rows(range(0, len(samples.calls), 2)),
         samples.rows(range(1, len(samples.calls), 2)),
     )
-    made: list[tuple[str, str, bytes]] = []
+    made: list[_Form] = []
     refused: list[Made] = []
     layers: list[LayerError] = []
     if kind in ("auto", "float16"):
         _try(
+            path,
             made,
             refused,
             "float16",
@@ -114,6 +129,7 @@ def make_variants(
         )
     if kind in ("auto", "dynamic"):
         _try(
+            path,
             made,
             refused,
             "int8-dynamic",
@@ -124,15 +140,26 @@ def make_variants(
         maker = _Static(file, calibrating.calls, limits, threads, progress)
         try:
             plan, model = maker.best()
-            made.append(("int8", str(plan), model))
+            made.append(_Form("int8", str(plan), model))
             layers = maker.layers
-            refused.append(Made("int8-litert", "int8 for LiteRT", Verdict(False, (litert_missing(),))))
         except ModelError as error:
             refused.append(Made("int8", "static int8", Verdict(False, (_reason(path, error),))))
+        if "litert" in backends_for(Path("any.tflite")):
+            progress("converting for LiteRT", 0, 1)
+            _try(
+                path,
+                made,
+                refused,
+                "int8-litert",
+                "static int8 by onnx2tf, on LiteRT",
+                lambda: _litert(file, calibrating.calls[:_CONVERTED]),
+                ".tflite",
+            )
+            progress("converting for LiteRT", 1, 1)
     source, measured = _measure(file, made, judging, threads, seconds, progress)
     variants = [
-        Made(each.name, each.method, judge(each, source, limits), each, model)
-        for each, (_, _, model) in zip(measured, made, strict=True)
+        Made(each.name, each.method, judge(each, source, limits), each, form.model, form.suffix)
+        for each, form in zip(measured, made, strict=True)
     ]
     passed = [each.measured for each in variants if each.verdict.passed and each.measured is not None]
     kept = tuple(each.name for each in pareto([source, *passed]) if each is not source)
@@ -141,19 +168,17 @@ def make_variants(
     )
 
 
-def write_variant(
-    variant: Made, report: Report, path: Path, samples: Samples, folder: Path, *, licence_note: str = ""
-) -> Path:
+def write_variant(variant: Made, report: Report, file: ModelFile, samples: Samples, folder: Path) -> Path:
     """Write a variant with its card and golden vectors into ``folder`` and return the model's path.
 
     The card says what it was derived from and how it measured; figures of the source are not taken over. The golden
     vectors are the variant's own answers, which another engine or processor must come near.
     """
-    file = read_model_file(path)
+    path = file.path
     if variant.measured is None:
         raise ModelError(f"{path}: there is no variant {variant.name} to write")
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{path.stem}-{variant.name}.onnx"
+    target = folder / f"{path.stem}-{variant.name}{variant.suffix}"
     write_whole(target, variant.model)
     command = f"edgeai model quantize {path.name} --data {samples.origin}"
     found, judged = variant.measured, report.judged
@@ -196,7 +221,7 @@ def write_variant(
     peak = max(float(np.abs(array).max(initial=0.0)) for each in vectors for array in each.outputs.values())
     golden = write_golden(folder / f"{target.stem}.golden.npz", vectors, atol=max(0.1 * peak, 1e-3), rtol=0.1)
     write_card(dataclasses.replace(card, golden=golden), card_path(target))
-    OnnxRunner(target)  # it must pass its own golden vectors
+    open_runner(target, backend=backends_for(target)[0])  # it must pass its own golden vectors
     return target
 
 
@@ -283,54 +308,74 @@ def run_all(file: ModelFile, model: bytes, samples: Sequence[Sample], threads: i
 
 
 def _measure(
-    file: ModelFile, made: Sequence[tuple[str, str, bytes]], judging: Samples, threads: int, seconds: float,
+    file: ModelFile, made: Sequence[_Form], judging: Samples, threads: int, seconds: float,
     progress: Progress,
 ) -> tuple[Measured, list[Measured]]:  # fmt: skip
     """Run all on the judging samples, time them in turns, and weigh each in a process of its own."""
-    models = [(SOURCE, "as it came", file.raw), *made]
-    wanted = run_all(file, file.raw, judging.calls, threads)
+    forms = [_Form(SOURCE, "as it came", file.raw), *made]
     with TemporaryDirectory(prefix="edgeai-variants-") as folder:
         runners, memory = {}, {}
-        for number, (name, _, model) in enumerate(models):
-            path = Path(folder) / f"{name}.onnx"
-            path.write_bytes(model)
-            card = dataclasses.replace(file.card, file=path.name, digest=digest_of(path), golden=None)
-            write_card(card, card_path(path))
-            runners[name] = OnnxRunner(path, threads=threads)
-            memory[name] = measure_apart(path, threads=threads, seconds=0.1).memory_mib
-            progress("loading each", number + 1, len(models))
+        for number, form in enumerate(forms):
+            path = _written(form, file, Path(folder))
+            backend = backends_for(path)[0]
+            runners[form.name] = open_runner(path, backend=backend, threads=threads)
+            apart = measure_apart(path, backend=backend, threads=threads, seconds=0.1)
+            memory[form.name] = apart.memory_mib
+            progress("loading each", number + 1, len(forms))
         first = judging.calls[0]
         times = interleaved(
             {name: lambda runner=runner: runner.run(first) for name, runner in runners.items()},  # type: ignore[misc]
-            seconds * len(models),
+            seconds * len(forms),
             _ROUNDS,
             report=lambda share: progress("timing in turns", round(100 * share), 100),
         )
         relative = ratios(times, SOURCE)
-    found = []
-    for name, method, model in models:
-        outputs = wanted if name == SOURCE else run_all(file, model, judging.calls, threads)
-        found.append(
-            Measured(
-                name,
-                method,
-                len(model),
-                float(np.median(times[name])) / 1e6,
-                relative[name],
-                compare(outputs, wanted, file.card, judging.labels),
-                memory[name],
-            )
+        said = {name: [runner.run(sample) for sample in judging.calls] for name, runner in runners.items()}
+    found = [
+        Measured(
+            form.name,
+            form.method,
+            len(form.model),
+            float(np.median(times[form.name])) / 1e6,
+            relative[form.name],
+            compare(said[form.name], said[SOURCE], file.card, judging.labels),
+            memory[form.name],
         )
+        for form in forms
+    ]
     return found[0], found[1:]
 
 
+def _written(form: _Form, file: ModelFile, folder: Path) -> Path:
+    path = folder / f"{form.name}{form.suffix}"
+    path.write_bytes(form.model)
+    card = dataclasses.replace(file.card, file=path.name, digest=digest_of(path), golden=None)
+    write_card(card, card_path(path))
+    return path
+
+
+def _litert(file: ModelFile, calls: Sequence[Sample]) -> bytes:
+    """Return an int8 ``.tflite`` that LiteRT runs. Raises ModelError where the tool chain makes none."""
+    model = convert_to_tflite(file, calls)
+    with TemporaryDirectory(prefix="edgeai-variants-") as folder:
+        path = _written(_Form("int8-litert", "", model, ".tflite"), file, Path(folder))
+        open_runner(path, backend="litert").run(calls[0])
+    return model
+
+
 def _try(
-    made: list[tuple[str, str, bytes]], refused: list[Made], name: str, method: str, make: object
+    path: Path,
+    made: list[_Form],
+    refused: list[Made],
+    name: str,
+    method: str,
+    make: Callable[[], bytes],
+    suffix: str = ".onnx",
 ) -> None:
     try:
-        made.append((name, method, make()))  # type: ignore[operator]
+        made.append(_Form(name, method, make(), suffix))
     except ModelError as error:
-        refused.append(Made(name, method, Verdict(False, (str(error).partition(": ")[2] or str(error),))))
+        refused.append(Made(name, method, Verdict(False, (_reason(path, error),))))
 
 
 def _reason(path: Path, error: ModelError) -> str:
@@ -339,5 +384,5 @@ def _reason(path: Path, error: ModelError) -> str:
 
 def _golden(target: Path, card: ModelCard, source: ModelFile) -> list[GoldenVector]:
     calls = [vector.inputs for vector in source.golden()] or [noise(card.inputs, seed) for seed in (0, 1)]
-    runner = OnnxRunner(target, card)
+    runner = open_runner(target, card, backend=backends_for(target)[0])
     return [GoldenVector(call, runner.run(call)) for call in calls[:2]]

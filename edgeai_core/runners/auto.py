@@ -22,7 +22,6 @@ from edgeai_core.runners.open import Options, backends_for, engine_versions, ope
 from edgeai_core.runners.parity import differences
 from edgeai_core.runners.preparing import preparing
 from edgeai_core.runners.runner import EngineRunner
-from edgeai_core.runners.tensors import noise
 from edgeai_core.runners.timing import interleaved, ratios
 
 TIE = 0.02
@@ -238,8 +237,7 @@ def _compare(asked: Mapping[str, Any]) -> Answer:
     """Open every candidate, hold its answers against the first's, and let all take turns."""
     model, card, threads = Path(asked["model"]), unpack_card(asked["card"]), int(asked["threads"])
     file = read_model_file(model, card)
-    vectors = file.golden()
-    inputs = dict(vectors[0].inputs) if vectors else noise(file.card.inputs)
+    inputs = file.example()
     runners: dict[str, EngineRunner] = {}
     refused: dict[str, str] = dict(asked["dead"])
     known = {str(each): each for each in candidates(model)}

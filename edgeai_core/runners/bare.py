@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeai_core.errors import ModelError, first_line
-from edgeai_core.runners.card import ModelCard, TensorSpec, digest_of, read_limited
-from edgeai_core.runners.model_file import MAX_MODEL_BYTES, check_onnx, check_room
+from edgeai_core.runners.card import ModelCard, TensorSpec, Weights, digest_of, read_limited
+from edgeai_core.runners.model_file import MAX_MODEL_BYTES, check_onnx, check_room, check_xml
 
 UNSAID = "not stated: the file has no card"
 
@@ -19,16 +19,21 @@ def bare_card(model: Path, max_bytes: int = MAX_MODEL_BYTES) -> ModelCard:
     """
     raw = read_limited(model, max_bytes, "model")
     check_room(model, len(raw))
+    beside, weights = model.with_suffix(".bin"), None
     if model.suffix == ".onnx":
         check_onnx(model, raw)
         inputs, outputs = _onnx(model, raw)
     elif model.suffix == ".tflite":
         inputs, outputs = _tflite(model, raw)
+    elif model.suffix == ".xml":
+        check_xml(model, raw)
+        inputs, outputs = _openvino(model, raw, read_limited(beside, max_bytes, "file of weights"))
+        weights = Weights(beside.name, digest_of(beside))
     else:
-        raise ModelError(f"{model}: is neither an .onnx nor a .tflite file")
+        raise ModelError(f"{model}: is no .onnx, .tflite or .xml file")
     return ModelCard(
         name=model.stem, version="0", task="none", file=model.name, digest=digest_of(model), licence=UNSAID,
-        intended_use=UNSAID, limits=(UNSAID,), inputs=inputs, outputs=outputs,
+        intended_use=UNSAID, limits=(UNSAID,), inputs=inputs, outputs=outputs, weights=weights,
     )  # fmt: skip
 
 
@@ -43,6 +48,15 @@ def _tflite(model: Path, raw: bytes) -> tuple[tuple[TensorSpec, ...], tuple[Tens
     from edgeai_core.runners.litert import open_bare
 
     inputs, outputs = open_bare(model, raw)
+    return _specs(model, inputs), _specs(model, outputs)
+
+
+def _openvino(
+    model: Path, raw: bytes, weights: bytes
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    from edgeai_core.runners.openvino import open_bare
+
+    inputs, outputs = open_bare(model, raw, weights)
     return _specs(model, inputs), _specs(model, outputs)
 
 

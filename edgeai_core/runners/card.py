@@ -81,6 +81,20 @@ class Golden:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """A second file, beside the model's, that holds its weights: OpenVINO's form has one (``.bin``)."""
+
+    __pydantic_config__ = _FORBID
+
+    file: str
+    digest: str
+
+    def __post_init__(self) -> None:
+        _check_file("weights.file", self.file)
+        _check_digest("weights.digest", self.digest)
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """Data the model was taught with. ``licence`` is never empty: where none is stated it says so."""
 
@@ -153,6 +167,7 @@ class ModelCard:
     figures: Mapping[str, CardFigure] = field(default_factory=dict)
     source: str = ""
     """Where the file can be fetched from, where it does not lie beside its card: an https address."""
+    weights: Weights | None = None
 
     def __post_init__(self) -> None:
         for name in ("name", "version", "task", "licence", "intended_use"):
@@ -166,6 +181,8 @@ class ModelCard:
                 raise ValueError(f"{name} must have one entry or more, each with a name of its own: {names}")
         if self.source and not self.source.startswith("https://"):
             raise ValueError(f"source {self.source!r} is no https address")
+        if self.source and self.weights is not None:
+            raise ValueError("a model whose weights are a second file cannot be fetched")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError(f"classes names one class twice: {list(self.classes)}")
         for name, value in self.parameters.items():

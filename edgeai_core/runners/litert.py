@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ import numpy as np
 
 from edgeai_core.errors import MissingExtraError, ModelError, first_line
 from edgeai_core.runners.budget import thread_budget
-from edgeai_core.runners.card import ModelCard
+from edgeai_core.runners.card import ModelCard, TensorSpec
 from edgeai_core.runners.model_file import MAX_MODEL_BYTES, prove, read_model_file
 from edgeai_core.runners.runner import EngineDescription
 from edgeai_core.runners.tensors import VARIES, Found, InputCheck, check_tensors
@@ -31,6 +32,7 @@ class LiteRtRunner:
     Tensors go by the names of the model's signature, else by their own. ``device`` "Coral" hands the model to the
     Edge TPU; where its library or the TPU is not there the CPU runs it, with a warning in the log and the reason
     in ``description.fallback``. Dimensions that the card says may vary are set at each call that changes them.
+    Where the model takes or gives int8 with a scale, and the card says float32, numbers are converted on the way.
 
     Raises ModelError as the ONNX runner does, and MissingExtraError where LiteRT is not installed.
     """
@@ -59,8 +61,9 @@ class LiteRtRunner:
             "litert" if used == "CPU" else "coral", "LiteRT", version("ai-edge-litert"), used, self.threads, fallback
         )  # fmt: skip
         inputs, outputs = _named(interpreter)
-        check_tensors(model, "input", _found(inputs), self.card.inputs, exact=False)
-        check_tensors(model, "output", _found(outputs, shapes=False), self.card.outputs, exact=False)
+        self._scaled = _scales(inputs, self.card.inputs) | _scales(outputs, self.card.outputs)
+        check_tensors(model, "input", self._seen(inputs), self.card.inputs, exact=False)
+        check_tensors(model, "output", self._seen(outputs, shapes=False), self.card.outputs, exact=False)
         self._inputs = {name: int(detail["index"]) for name, detail in inputs.items()}
         self._outputs = [(spec.name, int(outputs[spec.name]["index"])) for spec in self.card.outputs]
         self._shapes = {name: tuple(int(n) for n in detail["shape"]) for name, detail in inputs.items()}
@@ -78,11 +81,27 @@ class LiteRtRunner:
             with self._lock:
                 self._resize(inputs)
                 for name, index in self._inputs.items():
-                    self._interpreter.set_tensor(index, inputs[name])
+                    scale = self._scaled.get(index)
+                    self._interpreter.set_tensor(
+                        index, inputs[name] if scale is None else scale.whole(inputs[name])
+                    )
                 self._interpreter.invoke()
-                return {name: self._interpreter.get_tensor(index) for name, index in self._outputs}
+                found = {}
+                for name, index in self._outputs:
+                    scale = self._scaled.get(index)
+                    told = self._interpreter.get_tensor(index)
+                    found[name] = told if scale is None else scale.real(told)
+                return found
         except Exception as error:
             raise ModelError(f"{self.model}: the model failed while it ran: {first_line(error)}") from error
+
+    def _seen(self, details: Mapping[str, Any], *, shapes: bool = True) -> dict[str, Found]:
+        """Return the engine's tensors as a caller meets them."""
+        found = _found(details, shapes=shapes)
+        scaled = {name for name, detail in details.items() if int(detail["index"]) in self._scaled}
+        return {
+            name: replace(each, dtype="float32") if name in scaled else each for name, each in found.items()
+        }
 
     def _resize(self, inputs: Mapping[str, np.ndarray]) -> None:
         shapes = {name: inputs[name].shape for name in self._shapes}
@@ -92,6 +111,25 @@ class LiteRtRunner:
                 self._interpreter.resize_tensor_input(self._inputs[name], shape)
             self._interpreter.allocate_tensors()
             self._shapes = shapes
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """How whole numbers of ``dtype`` stand for real ones: ``real = (whole - zero) * step``."""
+
+    dtype: np.dtype[Any]
+    step: float
+    zero: int
+
+    def whole(self, real: np.ndarray) -> np.ndarray:
+        """Return float32 as the model takes it; what is beyond its range is at its end."""
+        limits = np.iinfo(self.dtype)
+        rounded = np.rint(real / np.float32(self.step)) + self.zero
+        return np.asarray(np.clip(rounded, limits.min, limits.max), dtype=self.dtype)
+
+    def real(self, whole: np.ndarray) -> np.ndarray:
+        """Return what the model gives as float32."""
+        return np.asarray((whole.astype(np.float32) - self.zero) * np.float32(self.step), dtype=np.float32)
 
 
 def open_bare(model: Path, raw: bytes) -> tuple[dict[str, Found], dict[str, Found]]:
@@ -136,6 +174,17 @@ def _interpreter(litert: Any, model: Path, raw: bytes, threads: int, delegates: 
             raise
         raise ModelError(f"{model}: LiteRT cannot load the model: {first_line(error)}") from error
     return made
+
+
+def _scales(details: Mapping[str, Any], specs: Sequence[TensorSpec]) -> dict[int, _Scale]:
+    """Return, by index, the scales of the tensors that are whole numbers where the card says float32."""
+    wanted = {spec.name for spec in specs if spec.dtype == "float32"}
+    found = {}
+    for name in wanted & details.keys():
+        dtype, (step, zero) = np.dtype(details[name]["dtype"]), details[name]["quantization"]
+        if dtype.kind in "iu" and step > 0:
+            found[int(details[name]["index"])] = _Scale(dtype, float(step), int(zero))
+    return found
 
 
 def _named(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -112,7 +113,7 @@ class OnnxRunner:
         try:
             values = self._run(self._outputs, inputs, None)
         except Exception as error:
-            raise ModelError(f"{self.model}: the model failed while it ran: {first_line(error)}") from error
+            raise ModelError(f"{self.model}: the model failed while it ran: {_reason(error)}") from error
         if len(values) == 1:  # as nearly always: a third of what the line below takes
             return {self._outputs[0]: values[0]}
         return dict(zip(self._outputs, values, strict=True))
@@ -190,12 +191,18 @@ def _open_session(
                     return session, ""
                 fallback = f"{_DEVICES[provider]} did not start on this machine"
             except Exception as error:
-                fallback = f"{_DEVICES[provider]} failed: {first_line(error)}"
+                fallback = f"{_DEVICES[provider]} failed: {_reason(error)}"
         _log.warning("%s: %s; the model runs on the CPU instead", model, fallback)
     try:
         return onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"]), fallback
     except Exception as error:
-        raise ModelError(f"{model}: onnxruntime cannot load the model: {first_line(error)}") from error
+        raise ModelError(f"{model}: onnxruntime cannot load the model: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what onnxruntime says is wrong, without its codes and the place in its own source."""
+    said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", first_line(error))
+    return re.sub(r"\S*/onnxruntime_src/\S+:\d+ .*\) ", "", said)
 
 
 def _quick_run(session: Any) -> Any:

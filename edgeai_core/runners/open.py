@@ -105,7 +105,7 @@ def engine_versions() -> dict[str, str]:
 
 SUFFIXES: dict[str, frozenset[str]] = {
     "onnx": frozenset({".onnx"}),
-    "openvino": frozenset({".onnx"}),
+    "openvino": frozenset({".onnx", ".xml"}),
     "litert": frozenset({".tflite"}),
     "cuda": frozenset({".onnx"}),
     "tensorrt": frozenset({".onnx"}),

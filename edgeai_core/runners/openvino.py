@@ -1,4 +1,4 @@
-"""The OpenVINO runner: ONNX files and OpenVINO's own, on Intel's engine (extra ``openvino``)."""
+"""The OpenVINO runner: ONNX files and OpenVINO's own form, on Intel's engine (extra ``openvino``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from edgeai_core.errors import MissingExtraError, ModelError, first_line
 from edgeai_core.runners.budget import thread_budget
 from edgeai_core.runners.card import ModelCard
-from edgeai_core.runners.model_file import MAX_MODEL_BYTES, prove, read_model_file
+from edgeai_core.runners.model_file import MAX_MODEL_BYTES, ModelFile, prove, read_model_file
 from edgeai_core.runners.runner import EngineDescription
 from edgeai_core.runners.tensors import Found, InputCheck, check_tensors
 
@@ -25,7 +25,9 @@ _DTYPES = {
 
 
 class OpenVinoRunner:
-    """A model as a function on OpenVINO. Safe to call from several threads: each call has a request of its own.
+    """A model, ``.onnx`` or ``.xml`` with its ``.bin``, as a function on OpenVINO.
+
+    Safe to call from several threads: each call has a request of its own.
 
     ``threads`` as the ONNX runner has it. Computation keeps float32 where a processor could do with less, so that
     the golden vectors hold. ``cache`` is a folder where the compiled model is kept; with it a second load is
@@ -50,7 +52,7 @@ class OpenVinoRunner:
         file = read_model_file(model, card, max_bytes)
         self.card = file.card
         openvino = _engine(model)
-        self._compiled = _compile(openvino, file.path, file.raw, device, self.threads, cache)
+        self._compiled = _compile(openvino, file, device, self.threads, cache)
         version = openvino.get_version().split("-")[0]
         self.description = EngineDescription("openvino", "OpenVINO", version, device, self.threads)
         inputs, outputs = self._compiled.inputs, self._compiled.outputs
@@ -94,7 +96,20 @@ def _engine(model: Path) -> Any:
     return openvino
 
 
-def _compile(openvino: Any, path: Path, raw: bytes, device: str, threads: int, cache: Path | None) -> Any:
+def open_bare(model: Path, raw: bytes, weights: bytes) -> tuple[dict[str, Found], dict[str, Found]]:
+    """Return inputs and outputs of a model as OpenVINO tells them, for a file without a card."""
+    read = _read(_engine(model).Core(), model, raw, weights)
+    return _found(read.inputs, ()), _found(read.outputs, ())
+
+
+def _read(core: Any, path: Path, raw: bytes, weights: bytes) -> Any:
+    try:
+        return core.read_model(raw, weights) if path.suffix == ".xml" else core.read_model(io.BytesIO(raw))
+    except Exception as error:
+        raise ModelError(f"{path}: OpenVINO cannot load the model: {_reason(error)}") from error
+
+
+def _compile(openvino: Any, file: ModelFile, device: str, threads: int, cache: Path | None) -> Any:
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",
@@ -103,17 +118,21 @@ def _compile(openvino: Any, path: Path, raw: bytes, device: str, threads: int, c
         settings |= {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
     if cache is not None:
         settings["CACHE_DIR"] = str(cache)
+    core = openvino.Core()
+    read = _read(core, file.path, file.raw, file.weights)
     try:
-        core = openvino.Core()
-        return core.compile_model(core.read_model(io.BytesIO(raw)), device, settings)
+        return core.compile_model(read, device, settings)
     except Exception as error:
-        raise ModelError(f"{path}: OpenVINO cannot load the model: {_reason(error)}") from error
+        raise ModelError(f"{file.path}: OpenVINO cannot load the model: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
     """Return the line of an exception that says what is wrong: the first ones say where in OpenVINO."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    summed_up = [line.removeprefix("-- ") for line in told if line.startswith("-- ")]
+    if summed_up:  # a list of what could not be converted, under lines that say only that something could not
+        return summed_up[0][:300]
     return (told or lines or [type(error).__name__])[0][:300]
 
 

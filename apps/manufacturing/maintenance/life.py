@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from apps.manufacturing.maintenance.cycle_features import CAP, Scaling, all_features
 from edgeai_core.errors import ModelError
 from edgeai_core.runners.card import ModelCard
-from edgeai_core.runners.onnx import OnnxRunner
+from edgeai_core.runners.open import open_runner
+from edgeai_core.runners.runner import EngineRunner
 
 Array = NDArray[np.float64]
 
@@ -66,14 +67,14 @@ class Spread:
 class LifeModel:
     """A model of engines' lives: scaling, network and spread, all from one card."""
 
-    runner: OnnxRunner
+    runner: EngineRunner
     scaling: Scaling
     spread: Spread
 
     @classmethod
     def load(cls, path: Path) -> LifeModel:
         """Load a model with its card beside it. Raises ModelError."""
-        runner = OnnxRunner(path, max_bytes=MAX_MODEL_BYTES)
+        runner = open_runner(path, max_bytes=MAX_MODEL_BYTES)
         return cls(runner, scaling_of(runner.card), spread_of(runner.card))
 
     def say(self, features: NDArray[np.float32]) -> Array:

@@ -12,6 +12,8 @@ import pytest
 from edgeai_core.cli.main import execute
 from edgeai_core.errors import InputError
 from edgeai_core.optimize.examples import read_examples, split_by_group
+from edgeai_core.optimize.placement import published_ms
+from edgeai_core.optimize.profiles import profile
 from edgeai_core.optimize.search import Candidate, Trial, pareto
 
 
@@ -102,6 +104,45 @@ def test_a_search_teaches_a_part_of_the_grid_and_exports_the_best(
     ElementTree.parse(told["picture"])
     assert execute([*command, *sizes, "--target-ms", "0.000001"]) == 3
     assert "no candidate meets" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("board", "ms"),
+    [
+        ("jetson-nano", 1000 / 43.5),
+        ("coral", 1000 / 158.7),
+        ("raspberry-pi-4", 1000 / 7.2 / 1.8),  # of YOLOX-nano, by its multiply-additions
+        ("agx-orin", 1000 / 178.2),  # of the slower Xavier NX
+    ],
+)
+def test_a_boards_time_is_what_was_published_of_the_network_or_its_like(board: str, ms: float) -> None:
+    assert published_ms(profile(board), "MobileNetV2")[0] == pytest.approx(ms)
+
+
+@pytest.mark.usefixtures("torch_here")
+def test_a_search_for_a_board_measures_in_the_boards_time() -> None:
+    from edgeai_core.optimize.search import measure_grid
+
+    (found,) = measure_grid([Candidate(0.35, 32)], 1, 2, lambda *_: None, reference_ms=1e6)
+    assert 1 < found.latency_ms < 1e6  # a hundredth of the reference's work, of which the board takes 1000 s
+
+
+@pytest.mark.usefixtures("torch_here")
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--target", "nuc"], "no figure of MobileNetV2"),
+        (["--target", "abacus"], "no target 'abacus'"),
+        (["--target", "coral", "--factor", "2"], "name one"),
+        (["--factor", "0"], "above 0"),
+    ],
+)
+def test_a_device_that_is_not_known_or_told_twice_is_refused(
+    flags: list[str], said: str, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["model", "search", "--data", str(shapes), "--out", str(tmp_path / "out")]
+    assert execute([*command, *flags]) != 0
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.timeout(600)

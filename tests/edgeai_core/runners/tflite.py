@@ -8,19 +8,25 @@ from typing import Any
 import numpy as np
 
 
-def write_toy_tflite(path: Path, weights: np.ndarray, windows: int = 1) -> Path:
-    """Write ``score = (signal * gain) @ weights`` with a signature that names its tensors."""
+def write_toy_tflite(path: Path, weights: np.ndarray, windows: int = 1, *, int8: bool = False) -> Path:
+    """Write ``score = (signal * gain) @ weights`` with a signature that names its tensors.
+
+    ``int8``: every tensor is int8 with a scale, inputs and outputs too.
+    """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     buffers = [schema.BufferT(), schema.BufferT()]
-    buffers[1].data = np.frombuffer(np.ascontiguousarray(weights.T).tobytes(), np.uint8)
+    stored, largest = np.ascontiguousarray(weights.T), float(np.abs(weights).max())
+    if int8:
+        stored = np.rint(stored / (largest / 127)).astype(np.int8)
+    buffers[1].data = np.frombuffer(stored.tobytes(), np.uint8)
     tensors = [
-        _tensor(schema, "in_signal", (windows, 8)),
-        _tensor(schema, "in_gain", (windows, 1)),
-        _tensor(schema, "weights", weights.T.shape, buffer=1),
-        _tensor(schema, "scaled", (windows, 8)),
-        _tensor(schema, "out_score", (windows, 3)),
+        _tensor(schema, "in_signal", (windows, 8), 4.0 if int8 else None),
+        _tensor(schema, "in_gain", (windows, 1), 4.0 if int8 else None),
+        _tensor(schema, "weights", weights.T.shape, largest if int8 else None, buffer=1),
+        _tensor(schema, "scaled", (windows, 8), 8.0 if int8 else None),
+        _tensor(schema, "out_score", (windows, 3), 16.0 * largest if int8 else None),
     ]
     codes = []
     for code in (schema.BuiltinOperator.MUL, schema.BuiltinOperator.FULLY_CONNECTED):
@@ -49,10 +55,16 @@ def write_toy_tflite(path: Path, weights: np.ndarray, windows: int = 1) -> Path:
     return path
 
 
-def _tensor(schema: Any, name: str, shape: tuple[int, ...], buffer: int = 0) -> Any:
+def _tensor(
+    schema: Any, name: str, shape: tuple[int, ...], largest: float | None = None, buffer: int = 0
+) -> Any:
     made = schema.TensorT()
     made.name, made.shape, made.buffer = name, list(shape), buffer
     made.type = schema.TensorType.FLOAT32
+    if largest is not None:
+        made.type = schema.TensorType.INT8
+        made.quantization = schema.QuantizationParametersT()
+        made.quantization.scale, made.quantization.zeroPoint = [largest / 127], [0]
     return made
 
 
