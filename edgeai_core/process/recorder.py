@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,9 +15,6 @@ from edgeai_core.process.parent import die_with_parent
 from edgeai_core.recording.evidence import EvidenceLimits
 from edgeai_core.recording.recorder import Recorder
 from edgeai_core.state import State
-
-_NICE = 10
-"""Loops come first: what waits is kept in their queues."""
 
 log = logging.getLogger("edgeai.recorder")
 
@@ -34,7 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     set_up_logging("recorder", as_json=given.log_json)
     die_with_parent()
-    os.nice(_NICE)
     limits = (
         EvidenceLimits(before_s=given.evidence_s, after_s=given.evidence_s / 4) if given.evidence_s else None
     )
