@@ -45,7 +45,9 @@ class Limits:
     ``lead_braking_mps2`` the most that one ahead may brake, ``own_acceleration_mps2`` the most that the ego may gain
     within the response. Full braking begins at a required deceleration of ``full_from_mps2`` and partial at
     ``partial_from_mps2``; braking that has begun ends under ``release_mps2``. ``margin_m`` is what must be left.
-    Against what stands or comes, no brake while steering with ``steer_mps2`` still helps ``steer_spare_s`` from now.
+    Against what stands or comes, no brake while steering with ``steer_mps2`` still helps ``steer_spare_s`` from now;
+    against what comes the other way none before ``oncoming_s`` to the contact: on a road that bends nobody knows
+    sooner in whose lane they will meet.
     """
 
     response_s: float = 0.3
@@ -64,6 +66,7 @@ class Limits:
     steer_spare_s: float = 0.4
     steer_margin_m: float = 0.2
     moving_mps: float = 1.5
+    oncoming_s: float = 0.8
 
     def __post_init__(self) -> None:
         if not 0 < self.release_mps2 < self.partial_from_mps2 <= self.full_from_mps2 < self.own_braking_mps2:
@@ -169,10 +172,11 @@ def judge(speed_mps: float, threat: Threat, limits: Limits, *, braking: bool) ->
     """Return what one threat asks for; ``braking`` says that the brake is on already."""
     time_s = time_to_collision(speed_mps, threat)
     required = required_deceleration(speed_mps, threat, limits)
+    comes = threat.speed_mps < -limits.moving_mps  # in its own lane, most likely: it keeps no brake on
     waits = threat.speed_mps < limits.moving_mps and not threat.crosses and can_steer(threat, time_s, limits)
+    waits |= comes and time_s > limits.oncoming_s
     if required >= limits.full_from_mps2 and not waits:
         return Verdict(3, limits.full_mps2, "required deceleration", time_s, threat)
-    comes = threat.speed_mps < -limits.moving_mps  # in its own lane, most likely: it keeps no brake on
     if braking and required >= limits.release_mps2 and not (waits and comes):
         deceleration = min(max(limits.partial_mps2, 1.2 * required), limits.full_mps2)
         return Verdict(2, deceleration, "braking until it is over", time_s, threat)

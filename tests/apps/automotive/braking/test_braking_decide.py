@@ -38,6 +38,7 @@ def test_the_parameters_are_those_of_the_readme() -> None:
         response_s=0.3, own_braking_mps2=8.0, lead_braking_mps2=8.0, own_acceleration_mps2=2.0, full_from_mps2=5.5,
         partial_from_mps2=4.5, release_mps2=1.5, partial_mps2=5.0, full_mps2=9.5, blind_mps2=5.0, margin_m=0.8,
         warning_s=2.2, steer_mps2=4.0, steer_spare_s=0.4, steer_margin_m=0.2, moving_mps=1.5,
+        oncoming_s=0.8,
     )  # fmt: skip
     assert Threat(1.0, 2.0) == Threat(1.0, 2.0, 0.0, 2.0, False, 0, "radar", -1)
     assert Verdict(0, 0.0, "", math.inf, None) == NOTHING
@@ -215,19 +216,26 @@ def test_braking_goes_on_until_it_is_over() -> None:
 
 
 def test_one_who_comes_in_the_other_lane_keeps_no_brake_on() -> None:
+    limits = replace(LIMITS, oncoming_s=99.0)
+    steers = replace(limits, steer_mps2=99.0)
     oncoming = _at(5.6, lead=-15.0, speed=15.0)
-    assert judge(15.0, oncoming, LIMITS, braking=True).stage < 2
-    assert judge(15.0, replace(oncoming, aside_m=50.0), LIMITS, braking=True).stage == 3
-    assert (
-        judge(15.0, replace(_at(4.0, lead=-15.0, speed=15.0), aside_m=50.0), LIMITS, braking=True).stage == 2
-    )
-    assert (
-        judge(15.0, _at(5.0, lead=-1.5, speed=15.0), replace(LIMITS, steer_mps2=99.0), braking=True).stage
-        == 2
-    )
-    assert (
-        judge(15.0, _at(5.0, lead=-1.6, speed=15.0), replace(LIMITS, steer_mps2=99.0), braking=True).stage < 2
-    )
+    assert judge(15.0, oncoming, limits, braking=True).stage < 2
+    assert judge(15.0, replace(oncoming, aside_m=50.0), limits, braking=True).stage == 3
+    slower = replace(_at(4.0, lead=-15.0, speed=15.0), aside_m=50.0)
+    assert judge(15.0, slower, limits, braking=True).stage == 2
+    assert judge(15.0, _at(5.0, lead=-1.5, speed=15.0), steers, braking=True).stage == 2
+    assert judge(15.0, _at(5.0, lead=-1.6, speed=15.0), steers, braking=True).stage < 2
+
+
+@pytest.mark.parametrize("braking", [False, True])
+def test_who_comes_the_other_way_is_braked_for_only_when_the_contact_is_near(braking: bool) -> None:
+    near = Threat(24.0, -15.0, aside_m=50.0)
+    assert judge(15.0, near, LIMITS, braking=braking).stage == 3
+    assert judge(15.0, replace(near, gap_m=24.1), LIMITS, braking=braking).stage < 2
+    assert judge(15.0, replace(near, gap_m=24.1, crosses=True), LIMITS, braking=braking).stage < 2
+    slow = Threat(13.3, -1.5, aside_m=50.0)
+    assert judge(15.0, slow, LIMITS, braking=braking).stage == 3
+    assert judge(15.0, replace(slow, speed_mps=-1.6), LIMITS, braking=braking).stage < 2
 
 
 def test_what_stands_waits_while_steering_still_helps() -> None:
