@@ -191,7 +191,7 @@ def _settle(alerts: AlertSink, cycle: CycleOf, condition: ConditionOf) -> None:
         if alerts._writer.adoption is None and not alerts._writer._compare:
             break
         alerts.put(cycle((condition(),), at_s=tenth / 10))
-    for second in range(60, 66):  # the writer may have found something in its last look: the next cycle takes it over
+    for second in range(60, 66):  # what the writer found in its last look, the next cycle takes over
         alerts.put(cycle((condition(),), at_s=second))
         assert alerts.flush(30)
 
