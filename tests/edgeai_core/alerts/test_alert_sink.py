@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -186,14 +188,18 @@ def test_an_incident_that_outlives_the_process_stays_one_alert(
 
 def _settle(alerts: AlertSink, cycle: CycleOf, condition: ConditionOf) -> None:
     """Put cycles that say VF until what the journal holds has been taken over, and its consequences are written."""
-    for tenth in range(3, 300):
+    writer, deadline_s = alerts._writer, time.monotonic() + 30
+    for tenth in itertools.count(3):
         assert alerts.flush(30)
-        if alerts._writer.adoption is None and not alerts._writer._compare:
-            break
+        with writer._changed:  # the writer changes both together
+            if writer.adoption is None and not writer._compare:
+                break
+            if writer.adoption is None:
+                writer._changed.wait(0.01)
+        assert time.monotonic() < deadline_s, "the writer never offers what the journal holds"
         alerts.put(cycle((condition(),), at_s=tenth / 10))
-    for second in range(60, 66):  # what the writer found in its last look, the next cycle takes over
-        alerts.put(cycle((condition(),), at_s=second))
-        assert alerts.flush(30)
+    alerts.put(cycle((condition(),), at_s=60 + tenth / 10))
+    assert alerts.flush(30)
 
 
 def test_what_others_say_of_a_loop_is_not_the_loops_to_clear(
