@@ -52,15 +52,6 @@ def candidate_pairs(a: Floats, b: Floats) -> tuple[NDArray[np.intp], NDArray[np.
     return rows, columns
 
 
-def overlaps_3d(a: Floats, b: Floats) -> Floats:
-    """Return the intersection over union (n, m) of every box of ``a`` (n, 7) with every box of ``b`` (m, 7)."""
-    result = np.zeros((len(a), len(b)))
-    rows, columns = candidate_pairs(a, b)
-    if rows.size:
-        result[rows, columns] = overlap_3d(a[rows], b[columns])
-    return result
-
-
 def intersection_area(a: Floats, b: Floats) -> Floats:
     """Return the shared area (n,) of rectangles ``a`` and ``b`` (n, 5): x, y, length, width, yaw.
 
@@ -105,13 +96,6 @@ def _shared_border(corners: Floats, centre: Floats, size: Floats, yaw: Floats) -
     cross = corners[..., 0] * e[..., 1] - corners[..., 1] * e[..., 0]
     total: Floats = (part * cross).sum(axis=1)
     return total
-
-
-def overlaps_2d(a: Floats, b: Floats) -> Floats:
-    """Return the intersection over union (n, m) of picture boxes (n, 4) and (m, 4): left, top, right, bottom."""
-    shared = _shared_2d(a, b)
-    union = _area_2d(a)[:, None] + _area_2d(b)[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 def covered_2d(a: Floats, b: Floats) -> Floats:

@@ -210,11 +210,6 @@ class BeatTracker:
             return None
         return np.diff(np.array(self._times_s)[-beats:])
 
-    def last_rr_s(self) -> float | None:
-        """The last interval."""
-        intervals = self.rr_s(2)
-        return None if intervals is None else float(intervals[0])
-
     def rate_bpm(self, beats: int) -> float | None:
         """The mean rate over the last ``beats`` beats, a minute."""
         intervals = self.rr_s(beats)
@@ -230,28 +225,6 @@ class BeatTracker:
         if self._times_s:
             return max(0.0, now_s - self._times_s[-1])
         return 0.0 if self._since_s is None else max(0.0, now_s - self._since_s)
-
-
-class ShapeTracker:
-    """How much each beat looks like the common ones among the beats before it."""
-
-    _COMPARED = 32
-    _COMMON_SHARE = 0.3  # a look that so many of them share is a common one
-
-    def __init__(self) -> None:
-        self._shapes = np.empty((0, SHAPE_SAMPLES), np.float32)
-
-    def push(self, beats: Beats) -> Doubles:
-        """Give each beat's similarity (k,), -1 to 1, to the last 32 beats; nan for the first."""
-        before = len(self._shapes)
-        shapes = np.concatenate([self._shapes, beats.shapes])
-        similarities = np.full(len(beats), math.nan)
-        for at in range(len(beats)):
-            earlier = shapes[max(0, before + at - self._COMPARED) : before + at]
-            if len(earlier):
-                similarities[at] = np.quantile(earlier @ beats.shapes[at], 1 - self._COMMON_SHARE)
-        self._shapes = shapes[-self._COMPARED :]
-        return similarities
 
 
 def _columns(beats: Beats) -> tuple[NDArray[np.floating], ...]:
