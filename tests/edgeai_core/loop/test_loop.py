@@ -172,6 +172,22 @@ def test_an_input_that_nobody_makes_is_refused_at_the_start_by_name() -> None:
         Loop(spec, spec.build(), MonotonicClock())
 
 
+@pytest.mark.parametrize(("start_within_s", "late"), [(None, True), (15.0, False)])
+def test_a_loop_waits_for_its_first_input_as_long_as_it_declares(
+    start_within_s: float | None, late: bool
+) -> None:
+    clock = VirtualClock()
+    spec = spec_of(lambda snapshot: Decision("step"), start_within_s=start_within_s)
+    loop = Loop(spec, spec.build(), clock, fed={"number"})
+    for second in (0.5, 1.0):
+        clock.sleep_until_ns(int(second * SECOND_NS))
+        assert loop.starting
+    clock.sleep_until_ns(int(14.9 * SECOND_NS))
+    assert loop.starting is not late
+    clock.sleep_until_ns(int(15.1 * SECOND_NS))
+    assert not loop.starting
+
+
 @given(rate_hz=st.floats(0.01, 5000), stalls=st.lists(st.floats(0, 10), max_size=30))
 def test_releases_stay_on_the_grid_and_missed_ones_are_counted_never_caught_up(
     rate_hz: float, stalls: list[float]
