@@ -16,13 +16,17 @@ class Code(StrEnum):
     EVIDENCE_TOO_OLD = "EVIDENCE_TOO_OLD"
 
 
+STANDS_MPS = 0.05
 OLDEST_EVIDENCE_S = 0.3
 """What a brake command at the wheels may stand on; older, and the car has moved on by metres."""
 
 
 @dataclass(frozen=True)
 class Drive:
-    """The simulation's output: how the drive goes. ``evidence_age_s`` is measured at the wheels; NaN: no command."""
+    """The simulation's output: how the drive goes. ``evidence_age_s`` is measured at the wheels; NaN: no command.
+
+    After a collision everything stands, and ``speed_mps`` is that of the contact.
+    """
 
     time_s: float
     scenario: str
@@ -40,9 +44,12 @@ def conditions(drive: Drive, vehicle: str, hit: str) -> tuple[Condition, ...]:
     found = []
     if hit:
         evidence = {"hit": hit, "speed_mps": round(drive.speed_mps, 2)}
-        found.append(
-            Condition(Code.COLLISION, vehicle, Priority.HIGH, "The simulated car hit something", evidence)
+        title = (
+            "The simulated car hit something"
+            if drive.speed_mps > STANDS_MPS
+            else "Something ran into the standing car"
         )
+        found.append(Condition(Code.COLLISION, vehicle, Priority.HIGH, title, evidence))
     if drive.watchdog:
         found.append(
             Condition(

@@ -236,8 +236,11 @@ class SimulationStep:
 
     def _drive(self, now_ns: int) -> Drive:
         ego, brake = self._world.ego, self._actuators.brake
+        over = self._world.collision is not None  # nobody brakes any more
         age_s = (
-            float("nan") if brake is None or not brake.evidence_ns else (now_ns - brake.evidence_ns) * 1e-9
+            float("nan")
+            if over or brake is None or not brake.evidence_ns
+            else (now_ns - brake.evidence_ns) * 1e-9
         )
         return Drive(
             self._world.time_s, self._world.scenario.name, self._seed, ego.speed_mps, ego.acceleration_mps2, age_s,
