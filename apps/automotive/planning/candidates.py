@@ -30,6 +30,7 @@ PLACES = 9
 OTHER_OFFSETS_M = (0.0, 0.4)
 SHORTEST_SIDE_M = 9.0
 
+_LONGEST_SIDE_M = SIDE_WITHIN_S[-1] * 70.0  # no car is faster
 _FINE = 4  # stops are integrated at a quarter of the step
 _COMFORT_JERK = 4.0
 _HARD_JERK = 25.0
@@ -150,8 +151,13 @@ def sides(
     lane_width_m: float,
     lanes_left: int,
     lanes_right: int,
+    driven: tuple[float, float] | None = None,
 ) -> Sides:
-    """Return all lateral profiles from d with its derivatives by distance: to places in every lane one may use."""
+    """Return all lateral profiles from d with its derivatives by distance: to places in every lane one may use.
+
+    ``driven`` is how far the end of the profile that is being driven lies ahead, and its place aside: going on with
+    it is the last candidate, or else each cycle would begin a change of lanes anew and none would be half done.
+    """
     targets, lanes = [], []
     here = int(np.clip(round(d_m / lane_width_m), -lanes_right, lanes_left))
     near = [lane for lane in range(-lanes_right, lanes_left + 1) if abs(lane - here) <= 1]
@@ -164,6 +170,11 @@ def sides(
     lane_of = np.broadcast_to(np.array(lanes, np.int64), target.shape).ravel()
     length = np.maximum(within.ravel() * max(speed_mps, 2.0), SHORTEST_SIDE_M)
     goal = target.ravel()
+    if driven is not None and SHORTEST_SIDE_M <= driven[0] <= _LONGEST_SIDE_M:
+        lane = round(driven[1] / lane_width_m)
+        if lane in near:
+            length, goal = np.append(length, driven[0]), np.append(goal, driven[1])
+            lane_of = np.append(lane_of, lane)
     return Sides(_quintic_over(length, d_m, slope, bend_1pm, goal), length, goal, lane_of)
 
 

@@ -41,6 +41,7 @@ class Planner:
         self._config, self._vehicle = config, vehicle
         self._meant_xy: tuple[float, float] | None = None  # a point of the lane meant, for routes may change
         self._meant_d_m = 0.0
+        self._end_xy: tuple[float, float] | None = None  # where the lateral profile that is driven ends
         self._speeds: dict[int, tuple[int, float, float]] = {}
         self._path: tuple[Route, Path] | None = None
 
@@ -60,6 +61,7 @@ class Planner:
             lane_width_m=route.lane_width_m,
             lanes_left=min(route.lanes_left, 2) if self._config.lane_changes else 0,
             lanes_right=min(route.lanes_right, 2) if self._config.lane_changes else 0,
+            driven=self._driven(now),
         )  # fmt: skip
         table = self._table(now, obstacles, futures, speeds, lateral)
         choice = choose(table)
@@ -150,10 +152,19 @@ class Planner:
             return lane * width
         return round(float(now.path.to_frenet(*self._meant_xy)[1][0]) / width) * width
 
+    def _driven(self, now: Situation) -> tuple[float, float] | None:
+        if self._end_xy is None:
+            return None
+        s, d = now.path.to_frenet(*self._end_xy)
+        return float(s[0]) - now.s_m, float(d[0])
+
     def _remember(self, now: Situation, lateral: Sides, choice: Choice) -> None:
         d = float(lateral.lane[choice.side]) * now.route.lane_width_m
         x, y, _ = now.path.to_ground(now.s_m, d)
         self._meant_xy = (float(x), float(y))
+        end, aside = float(lateral.length_m[choice.side]), float(lateral.target_m[choice.side])
+        x, y, _ = now.path.to_ground(now.s_m + end, aside)
+        self._end_xy = (float(x), float(y))
 
     def _planned(
         self, time_ns: int, now: Situation, speeds: Profiles, lateral: Sides, choice: Choice

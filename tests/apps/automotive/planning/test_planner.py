@@ -13,6 +13,7 @@ from apps.automotive.messages import ObjectKind, Odometry, Route, Tracks, no_tra
 from apps.automotive.planning.candidates import TIMES_S, sides, speed_profiles
 from apps.automotive.planning.control import pure_pursuit
 from apps.automotive.planning.decide import Tier
+from apps.automotive.planning.driving import drive
 from apps.automotive.planning.planner import Planned, Planner
 from edgeai_core.errors import InputError
 
@@ -177,6 +178,22 @@ def test_lateral_profiles_begin_as_the_car_lies_and_end_where_they_are_meant_to(
     assert np.allclose(d[:, 0], found.target_m, atol=1e-3)
     assert np.abs(slope).max() < 1e-5
     assert np.abs(bend).max() < 1e-5
+
+
+def test_the_profile_that_is_driven_is_among_the_candidates_until_its_end_is_near() -> None:
+    def found(driven: tuple[float, float]) -> list[tuple[float, float]]:
+        every = sides(0.4, 0.0, 0.0, 10.0, lane_width_m=3.5, lanes_left=1, lanes_right=0, driven=driven)
+        return list(zip(every.length_m.tolist(), every.target_m.tolist(), strict=True))
+
+    assert found((14.0, 3.9))[-1] == (14.0, 3.9)
+    usual = len(found((3.0, 3.9)))  # too near to steer for
+    assert len(found((14.0, 3.9))) == usual + 1
+    assert len(found((14.0, -3.5))) == usual  # no lane there
+    assert len(found((500.0, 3.9))) == usual  # of another place: no profile is as long
+
+
+def test_a_change_of_lanes_once_begun_is_brought_to_its_end_though_the_one_ahead_brakes() -> None:
+    assert drive(360).collision is None
 
 
 def test_pure_pursuit_steers_towards_the_path() -> None:
