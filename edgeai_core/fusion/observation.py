@@ -114,13 +114,37 @@ class Shape:
         turn = mean[:, self.yaw] - bearing
         return 0.5 * np.abs(np.cos(turn)), 0.5 * np.abs(np.sin(turn))
 
+    def reflection(self, mean: Floats, bearing: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return how far before the middle a reflection of an object looked at along ``bearing`` lies, on average.
+
+        It comes from anywhere on the end and the side that can be seen, from either as often as its width in sight is
+        large. The mean place is before the middle, on the line of sight: returned are its distance (n,), that by length
+        and by width (n,) each, and the covariance (n, 2, 2) of the place. Near by a side fills much of the view,
+        and what comes back from it is metres off.
+        """
+        yaw, length, width = mean[:, self.yaw], mean[:, self.length], mean[:, self.width]
+        turn = yaw - bearing
+        end, side = width * np.abs(np.cos(turn)), length * np.abs(np.sin(turn))
+        both = np.maximum(end + side, 1e-9)
+        ahead = np.column_stack([np.cos(yaw), np.sin(yaw)])
+        left = np.column_stack([-ahead[:, 1], ahead[:, 0]])
+        apart = length * np.sign(np.cos(turn)) * ahead.T / 2 + width * np.sign(np.sin(turn)) * left.T / 2
+        spread = (
+            _outer(ahead, side / both * length**2 / 12)
+            + _outer(left, end / both * width**2 / 12)
+            + _outer(apart.T, side * end / both**2)
+        )
+        by_length, by_width = width * end / (2 * both**2), length * side / (2 * both**2)
+        return length * width / (2 * both), by_length, by_width, spread
+
 
 @dataclass(frozen=True)
 class Polar:
     """Range, azimuth and the range rate of the target over the ground, from a place (x, y) that looks along ``yaw``.
 
-    States begin x, y, vx, vy. With a ``shape`` the range is that of the near side. ``begin`` and ``unknown`` are as in
-    ``Position``; the velocity across the line of sight begins unknown, along it as measured.
+    States begin x, y, vx, vy. With a ``shape`` they are a reflection's, somewhere on the sides that can be seen.
+    ``begin`` and ``unknown`` are as in ``Position``; the velocity across the line of sight begins unknown, along it
+    as measured. A detection is taken for the mean of ``joined`` reflections.
     """
 
     x: float
@@ -130,25 +154,29 @@ class Polar:
     begin: tuple[float, ...]
     unknown: tuple[float, ...]
     shape: Shape | None = None
+    joined: int = 2
     gated: int = 3
 
     def predict(self, mean: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return range, azimuth and range rate (n, 3), the Jacobian (n, 3, d) and the noise (3, 3)."""
+        """Return range, azimuth and range rate (n, 3), the Jacobian (n, 3, d) and the noise (n, 3, 3) or (3, 3)."""
         dx, dy = mean[:, 0] - self.x, mean[:, 1] - self.y
         r = np.maximum(np.hypot(dx, dy), 0.1)
         ux, uy = dx / r, dy / r
         rate = ux * mean[:, 2] + uy * mean[:, 3]
         bearing = np.arctan2(dy, dx)
-        near = r if self.shape is None else np.maximum(r - self.shape.reach(mean, bearing), 0.1)
         h = np.zeros((len(mean), 3, mean.shape[1]))
         h[:, 0, 0], h[:, 0, 1] = ux, uy
-        if self.shape is not None:
-            lengthways, sideways = self.shape.shares(mean, bearing)
-            h[:, 0, self.shape.length], h[:, 0, self.shape.width] = -lengthways, -sideways
         h[:, 1, 0], h[:, 1, 1] = -uy / r, ux / r
         h[:, 2, 0], h[:, 2, 1] = (mean[:, 2] - rate * ux) / r, (mean[:, 3] - rate * uy) / r
         h[:, 2, 2], h[:, 2, 3] = ux, uy
-        return np.column_stack([near, wrap(bearing - self.yaw), rate]), h, np.diag(np.square(self.deviation))
+        near, noise = r, np.diag(np.square(self.deviation))
+        if self.shape is not None:
+            reach, by_length, by_width, spread = self.shape.reflection(mean, bearing)
+            near = np.maximum(r - reach, 0.1)
+            of_place = h[:, :, :2] * np.stack([np.ones(len(r)), r / near, r / near], axis=1)[:, :, None]
+            noise = noise + of_place @ (spread / self.joined) @ of_place.transpose(0, 2, 1)
+            h[:, 0, self.shape.length], h[:, 0, self.shape.width] = -by_length, -by_width
+        return np.column_stack([near, wrap(bearing - self.yaw), rate]), h, noise
 
     def innovation(self, measured: Floats, predicted: Floats) -> Floats:
         """Return the differences, the azimuth's the short way round."""
@@ -217,6 +245,8 @@ class BearingBox:
             h[:, 2, self.shape.length], h[:, 2, self.shape.width] = lengthways / near, sideways / near
         noise = np.repeat(np.diag(np.square(self.deviation))[None], len(mean), axis=0)
         noise[:, 2, 2] += (self.edge_rad * near / tall) ** 2
+        if self.shape is not None:  # of a near object the outline's middle is not the middle's bearing
+            noise[:, 0, 0] += (mean[:, self.shape.length] * mean[:, self.shape.width] / (4 * r**2)) ** 2
         return predicted, h, noise
 
     def innovation(self, measured: Floats, predicted: Floats) -> Floats:
@@ -251,6 +281,11 @@ class BearingBox:
 def _begun(begin: tuple[float, ...], unknown: tuple[float, ...], count: int) -> tuple[Floats, Floats]:
     mean = np.tile(np.asarray(begin, dtype=np.float64), (count, 1))
     return mean, np.repeat(np.diag(np.square(np.asarray(unknown, dtype=np.float64)))[None], count, axis=0)
+
+
+def _outer(direction: Floats, variance: Floats) -> Floats:
+    """Return covariances (n, 2, 2) of these variances (n,) along directions (n, 2)."""
+    return np.asarray(variance[:, None, None] * direction[:, :, None] * direction[:, None, :])
 
 
 def _along(direction: Floats, lengthways: Floats, sideways: Floats) -> Floats:

@@ -37,7 +37,7 @@ class RadarDetector:
         self.settings = settings or RadarSettings()
 
     def detect(self, scan: RadarScan, ego: Odometry) -> RadarPoints:
-        """Return one point for each object, the range that of its nearest detection. NaN detections are left out."""
+        """Return one point for each object, in the middle of its reflections. NaN detections are left out."""
         table = np.stack([scan.range_m, scan.azimuth_rad, scan.range_rate_mps, scan.rcs_dbsm], axis=1)
         sound = (
             np.isfinite(table).all(axis=1) & (table[:, 0] > 0) & (table[:, 3] > self.settings.least_rcs_dbsm)
@@ -94,12 +94,11 @@ def _joined(
     power: Floats,
     group: np.ndarray,
 ) -> RadarPoints:
-    """Return a point a group: nearest range, azimuth and range rate weighted by reflected power."""
+    """Return a point a group: range, azimuth and range rate weighted by reflected power."""
     count = int(group.max()) + 1
-    nearest = np.full(count, np.inf)
-    np.minimum.at(nearest, group, range_m)
     total = np.bincount(group, power, count)
-    mean_azimuth = np.bincount(group, power * azimuth_rad, count) / total
-    mean_mps = np.bincount(group, power * own_mps, count) / total
+    mean_m, mean_rad, mean_mps = (
+        np.bincount(group, power * each, count) / total for each in (range_m, azimuth_rad, own_mps)
+    )
     share = np.bincount(group, moving, count) / np.bincount(group, minlength=count)
-    return RadarPoints(nearest, mean_azimuth, mean_mps, share > 0.5)
+    return RadarPoints(mean_m, mean_rad, mean_mps, share > 0.5)

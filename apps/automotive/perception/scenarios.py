@@ -116,8 +116,8 @@ def play(
     """Run fusion over a scenario and give what it says every 0.1 s.
 
     Camera 30 Hz, lidar 10 Hz, radar 20 Hz, delivered 60, 80 and 30 ms late. ``faults`` by sensor, from second 2 on:
-    ``shifted`` (2 m, or 3 degrees), ``noisy`` (five times), ``frozen``, ``late`` (200 ms, without a word of it); of the
-    camera also ``weak`` (it sees a fifth of what it declares).
+    ``shifted`` (lidar 2 m, radar 3 m, camera 3 degrees), ``noisy`` (five times), ``frozen``, ``late`` (200 ms, without
+    a word of it); of the camera also ``weak`` (it sees a fifth of what it declares).
     """
     c = config or FusionConfig()
     rng = np.random.default_rng(seed)
@@ -215,14 +215,15 @@ def _radar(
 ) -> RadarPoints:
     local, bearing = _relative(ego, others, c.radar.position_m)
     sizes = np.array([each.size_m for each in actors])
-    r = np.hypot(*local.T)
-    within = (r < c.radar.max_range_m) & (np.abs(bearing) < c.radar.field_of_view_rad)
-    seen = within & (rng.random(len(r)) < c.radar_detection)
+    within = (np.hypot(*local.T) < c.radar.max_range_m) & (np.abs(bearing) < c.radar.field_of_view_rad)
+    seen = within & (rng.random(len(local)) < c.radar_detection)
+    place = local + (sum(_reflection(others[:, 4] - ego[4], sizes, bearing, rng) for _ in range(2)) / 2)
+    r, bearing = np.hypot(*place.T), np.arctan2(place[:, 1], place[:, 0])
     world = bearing + ego[4]
     rate = np.cos(world) * others[:, 2] + np.sin(world) * others[:, 3]
     n, noise = int(seen.sum()), 5.0 if bad == "noisy" else 1.0
     extra = rng.poisson(c.radar_false)
-    ranges = r - _near(others, sizes, bearing, ego[4]) + (2.0 if bad == "shifted" else 0.0)
+    ranges = r + (3.0 if bad == "shifted" else 0.0)
     range_m = np.r_[
         ranges[seen] + rng.normal(0, noise * c.radar_range_m, n), rng.uniform(3, c.radar.max_range_m, extra)
     ]
@@ -236,6 +237,19 @@ def _radar(
         np.where(moving_false, rng.uniform(-20, 20, extra), 0.0),
     ]
     return RadarPoints(np.maximum(range_m, 0.5), azimuth, rates, np.abs(rates) > 0.6)
+
+
+def _reflection(yaw: Floats, sizes: Floats, bearing: Floats, rng: np.random.Generator) -> Floats:
+    """Return places (n, 2) off the middles, one each, anywhere on the end or the side that is seen along a bearing."""
+    ahead = np.column_stack([np.cos(yaw), np.sin(yaw)])
+    left = np.column_stack([-ahead[:, 1], ahead[:, 0]])
+    half, turn = sizes[:, :2] / 2, yaw - bearing
+    end, side = half[:, 1] * np.abs(np.cos(turn)), half[:, 0] * np.abs(np.sin(turn))
+    aside = rng.random(len(yaw)) * (end + side) < side
+    along, across = rng.uniform(-1, 1, (2, len(yaw))) * half.T
+    along = np.where(aside, along, -np.sign(np.cos(turn)) * half[:, 0])
+    across = np.where(aside, np.sign(np.sin(turn)) * half[:, 1], across)
+    return along[:, None] * ahead + across[:, None] * left
 
 
 def _camera(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeai_core.errors import InputError
@@ -105,6 +105,29 @@ def test_the_jacobian_of_a_view_is_its_derivative(view: Observation) -> None:
     loose = 0.12 if getattr(view, "shape", None) else 1e-6
     keep = [i for i in range(10) if loose < 0.1 or i != 6]
     assert got[:, keep] == pytest.approx(expected[:, keep], abs=loose)
+
+
+@given(st.floats(-3.1, 3.1), st.floats(-1.2, 1.2), st.floats(0.5, 9.0), st.floats(0.4, 3.0))
+@settings(max_examples=10)
+def test_a_reflection_comes_from_anywhere_on_the_sides_in_sight(
+    yaw: float, bearing: float, length: float, width: float
+) -> None:
+    rng = np.random.default_rng(0)
+    ahead, sight = np.array([np.cos(yaw), np.sin(yaw)]), np.array([np.cos(bearing), np.sin(bearing)])
+    left = np.array([-ahead[1], ahead[0]])
+    end, side = width * abs(sight @ ahead), length * abs(sight @ left)
+    t = rng.uniform(-0.5, 0.5, (40_000, 1))
+    on_side = rng.random((40_000, 1)) * (end + side) < side
+    drawn = np.where(
+        on_side,
+        -np.sign(sight @ left) * width / 2 * left + t * length * ahead,
+        -np.sign(sight @ ahead) * length / 2 * ahead + t * width * left,
+    )
+    state = np.array([[0.0] * 6 + [yaw, length, width]])
+    reach, by_length, by_width, spread = Shape(6, 7, 8).reflection(state, np.array([bearing]))
+    assert drawn.mean(axis=0) == pytest.approx(-reach[0] * sight, abs=0.02 * length + 0.02)
+    assert np.cov(drawn.T) == pytest.approx(spread[0], abs=0.02 * length**2 + 0.02)
+    assert by_length[0] * length + by_width[0] * width == pytest.approx(reach[0])
 
 
 def test_a_track_begins_where_the_sensor_saw_it() -> None:
