@@ -92,6 +92,9 @@ def _picking(model: Position) -> tuple[Floats, Floats]:
     return h, r
 
 
+_CORNERS = np.array([[0.5, 0.5, -0.5, -0.5], [0.5, -0.5, 0.5, -0.5]])  # in lengths and widths
+
+
 @dataclass(frozen=True)
 class Shape:
     """Where a state (x, y, vx, vy first) holds yaw, length and width: sensors see an object's near side."""
@@ -113,6 +116,30 @@ class Shape:
         """
         turn = mean[:, self.yaw] - bearing
         return 0.5 * np.abs(np.cos(turn)), 0.5 * np.abs(np.sin(turn))
+
+    def outline(self, mean: Floats, x: float, y: float) -> tuple[Floats, Floats]:
+        """Return the bearings (n, 2) of what is seen from (x, y) farthest to the right and to the left.
+
+        And their derivatives (n, 2, d): these are corners, and near by their middle is not the object's own.
+        """
+        yaw = mean[:, self.yaw, None]
+        cos, sin = np.cos(yaw), np.sin(yaw)
+        along, across = _CORNERS[0] * mean[:, self.length, None], _CORNERS[1] * mean[:, self.width, None]
+        off_x, off_y = along * cos - across * sin, along * sin + across * cos
+        dx, dy = mean[:, :1] - x, mean[:, 1:2] - y
+        corner_x, corner_y = dx + off_x, dy + off_y
+        away2 = np.maximum(corner_x**2 + corner_y**2, 0.25)
+        middle = np.arctan2(dy, dx)
+        off = wrap(np.arctan2(corner_y, corner_x) - middle)
+        ends = np.stack([off.argmin(axis=1), off.argmax(axis=1)], axis=1)
+        by_x, by_y = -corner_y / away2, corner_x / away2
+        h = np.zeros((len(mean), 4, mean.shape[1]))
+        h[:, :, 0], h[:, :, 1] = by_x, by_y
+        h[:, :, self.yaw] = by_y * off_x - by_x * off_y
+        h[:, :, self.length] = _CORNERS[0] * (by_x * cos + by_y * sin)
+        h[:, :, self.width] = _CORNERS[1] * (by_y * cos - by_x * sin)
+        rows = np.arange(len(mean))[:, None]
+        return middle + off[rows, ends], h[rows, ends]
 
     def reflection(self, mean: Floats, bearing: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Return how far before the middle a reflection of an object looked at along ``bearing`` lies, on average.
@@ -206,48 +233,61 @@ class BearingBox:
 
     The camera is at (x, y), ``above`` the ground, and looks along ``yaw``. The height is measured as the logarithm of
     the angle's tangent, for its error is a share. Foot and height both tell the distance: the one where the ground is
-    flat, the other where the object's height (state index ``height``) is known. ``edge_rad`` is how well upper
-    and lower edge are known together: of a small box it is a larger share. States begin x, y, vx, vy.
+    flat, the other where the object's height (state index ``height``) is known. With a ``shape`` a fourth deviation
+    may be given: then the box's width is measured too, as the logarithm of its angle. ``edge_rad`` is how well two
+    opposite edges are known together: of a small box it is a larger share. ``edge_share`` is how well an edge is known
+    as a share of the box's size: of a large box that is more than the deviations of bearing and foot.
+    States begin x, y, vx, vy.
     """
 
     x: float
     y: float
     above: float
     yaw: float
-    deviation: tuple[float, float, float]
+    deviation: tuple[float, float, float] | tuple[float, float, float, float]
     height: int
     begin: tuple[float, ...]
     unknown: tuple[float, ...]
     shape: Shape | None = None
-    gated: int = 3
     edge_rad: float = 0.0
+    edge_share: float = 0.0
+
+    @property
+    def gated(self) -> int:
+        """All that is measured: 3 numbers or 4."""
+        return len(self.deviation)
 
     def predict(self, mean: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return bearing, depression and log height (n, 3), the Jacobian (n, 3, d) and the noise (n, 3, 3)."""
+        """Return bearing, depression, log height and, where measured, log width (n, k), Jacobian and noise."""
         dx, dy = mean[:, 0] - self.x, mean[:, 1] - self.y
         r = np.maximum(np.hypot(dx, dy), 1.0)
         ux, uy = dx / r, dy / r
         bearing = np.arctan2(dy, dx)
         near = r if self.shape is None else np.maximum(r - self.shape.reach(mean, bearing), 0.5)
         tall = np.maximum(mean[:, self.height], 0.1)
-        predicted = np.column_stack(
-            [wrap(bearing - self.yaw), np.arctan2(self.above, near), np.log(tall / near)]
-        )
-        h = np.zeros((len(mean), 3, mean.shape[1]))
+        h = np.zeros((len(mean), self.gated, mean.shape[1]))
         h[:, 0, 0], h[:, 0, 1] = -uy / r, ux / r
         steep = -self.above / (near**2 + self.above**2)
         h[:, 1, 0], h[:, 1, 1] = steep * ux, steep * uy
         h[:, 2, 0], h[:, 2, 1] = -ux / near, -uy / near
         h[:, 2, self.height] = 1 / tall
+        noise = np.repeat(np.diag(np.square(self.deviation))[None], len(mean), axis=0)
+        noise[:, 2, 2] += (self.edge_rad * near / tall) ** 2
+        noise[:, 1, 1] += (self.edge_share * tall / near) ** 2
+        predicted = [wrap(bearing - self.yaw), np.arctan2(self.above, near), np.log(tall / near)]
         if self.shape is not None:
             lengthways, sideways = self.shape.shares(mean, bearing)
             h[:, 1, self.shape.length], h[:, 1, self.shape.width] = -steep * lengthways, -steep * sideways
             h[:, 2, self.shape.length], h[:, 2, self.shape.width] = lengthways / near, sideways / near
-        noise = np.repeat(np.diag(np.square(self.deviation))[None], len(mean), axis=0)
-        noise[:, 2, 2] += (self.edge_rad * near / tall) ** 2
-        if self.shape is not None:  # of a near object the outline's middle is not the middle's bearing
-            noise[:, 0, 0] += (mean[:, self.shape.length] * mean[:, self.shape.width] / (4 * r**2)) ** 2
-        return predicted, h, noise
+            ends, by_state = self.shape.outline(mean, self.x, self.y)
+            predicted[0], h[:, 0] = wrap(ends.mean(axis=1) - self.yaw), by_state.mean(axis=1)
+            wide = np.maximum(ends[:, 1] - ends[:, 0], 1e-3)
+            noise[:, 0, 0] += (self.edge_share * wide) ** 2 / 2  # two edges, halved
+            if self.gated == 4:
+                h[:, 3] = (by_state[:, 1] - by_state[:, 0]) / wide[:, None]
+                noise[:, 3, 3] += (self.edge_rad / wide) ** 2
+                predicted.append(np.log(wide))
+        return np.column_stack(predicted), h, noise
 
     def innovation(self, measured: Floats, predicted: Floats) -> Floats:
         """Return the differences, the bearing's the short way round."""

@@ -56,7 +56,9 @@ class FusionConfig:
     camera_bearing_rad: float = 0.006
     camera_depression_rad: float = 0.008
     camera_height_share: float = 0.12
+    camera_width_share: float = 0.35
     camera_edge_px: float = 2.5
+    camera_edge_share: float = 0.07
     camera_detection: float = 0.7
     camera_range_m: float = 90.0
     camera_false: float = 0.5
@@ -91,18 +93,21 @@ def camera_scan(config: FusionConfig, ego: Odometry, time_s: float, detections: 
     tall = (box[:, 3] - box[:, 1]) / mount.focal_px
     # both are measured along the axis; along the ray the distance is longer by the ray's slant
     slant = np.sqrt(1 + across**2)
+    left, right = (np.arctan((mount.centre_px[0] - box[:, side]) / mount.focal_px) for side in (0, 2))
+    wide = np.log(np.maximum(left - right, 1e-3))
     measured = np.column_stack(
-        [np.arctan(across), np.arctan(np.tan(foot) / slant), np.log(tall / slant), kind]
+        [(left + right) / 2, np.arctan(np.tan(foot) / slant), np.log(tall / slant), wide, kind]
     )
     columns = mount.size_px[0]
     half = np.arctan(max(mount.centre_px[0], columns - mount.centre_px[0]) / mount.focal_px)
     view = BearingBox(
         x, y, mount.position_m[2], ego.yaw_rad,
-        (c.camera_bearing_rad, c.camera_depression_rad, c.camera_height_share),
+        (c.camera_bearing_rad, c.camera_depression_rad, c.camera_height_share, c.camera_width_share),
         _HEIGHT, *_unseen(ObjectKind.UNKNOWN), shape=_SHAPE, edge_rad=c.camera_edge_px / mount.focal_px,
+        edge_share=c.camera_edge_share,
     )  # fmt: skip
     sees = _sector(x, y, ego.yaw_rad, half, c.camera_range_m, c.camera_detection)
-    space = 2 * half * 0.3 * 3.0
+    space = 2 * half * 0.3 * 3.0 * 3.0
     sensor = Sensor(
         "camera", _Camera(view), sees, c.camera_false / space, c.new_per_scan / space, bit=1, repeats=True
     )
@@ -171,13 +176,13 @@ class _Camera:
         return self.view.predict(mean)
 
     def innovation(self, measured: Floats, predicted: Floats) -> Floats:
-        return self.view.innovation(measured[..., :3], predicted)
+        return self.view.innovation(measured[..., :4], predicted)
 
     def birth(self, measured: Floats) -> tuple[Floats, Floats]:
         mean = np.zeros((len(measured), STATES))
         covariance = np.zeros((len(measured), STATES, STATES))
-        for kind in np.unique(measured[:, 3]).astype(int).tolist():
-            rows = measured[:, 3] == kind
+        for kind in np.unique(measured[:, 4]).astype(int).tolist():
+            rows = measured[:, 4] == kind
             begin, unknown = _unseen(ObjectKind(kind) if kind in _SIZES else ObjectKind.UNKNOWN)
             mean[rows], covariance[rows] = replace(self.view, begin=begin, unknown=unknown).birth(
                 measured[rows]

@@ -249,7 +249,8 @@ def _reflection(yaw: Floats, sizes: Floats, bearing: Floats, rng: np.random.Gene
     along, across = rng.uniform(-1, 1, (2, len(yaw))) * half.T
     along = np.where(aside, along, -np.sign(np.cos(turn)) * half[:, 0])
     across = np.where(aside, np.sign(np.sin(turn)) * half[:, 1], across)
-    return along[:, None] * ahead + across[:, None] * left
+    place: Floats = along[:, None] * ahead + across[:, None] * left
+    return place
 
 
 def _camera(

@@ -311,6 +311,10 @@ def _with_mild_brake(rng: Draw, actor: Actor) -> Actor:
     return _with_brake(rng, actor, 1.0, 3.5, share=0.4)
 
 
+_PARKED_APART_M = 6.0
+"""From middle to middle: a car's length and room to leave."""
+
+
 def _roadside(rng: Draw, road: RoadMap, limit: float) -> list[Actor]:
     """Return posts, parked cars, people on the pavement and oncoming traffic along the whole road."""
     length = road.path.length_m
@@ -325,9 +329,10 @@ def _roadside(rng: Draw, road: RoadMap, limit: float) -> list[Actor]:
         for s in np.arange(60.0, length, 50.0) + rng.uniform(-10, 10)
     ]
     if limit <= TOWN_MPS:
+        places = np.sort(rng.uniform(60.0, length, int(length / 60.0)))
         things += [
             Actor(ObjectKind.CAR, s, -1.75 - 1.1, behaviour=Behaviour.STAND)
-            for s in rng.uniform(60.0, length, int(length / 60.0))
+            for s in places[np.diff(places, prepend=0.0) > _PARKED_APART_M]
         ]
         things += [
             Actor(ObjectKind.PEDESTRIAN, s, -1.75 - rng.uniform(2.2, 4.0), rng.uniform(0.8, 1.6), Behaviour.STEADY,

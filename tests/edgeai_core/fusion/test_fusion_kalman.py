@@ -94,6 +94,7 @@ def test_two_steps_of_a_turn_are_one_long_step() -> None:
         Polar(1.0, -1.0, 0.3, (0.5, 0.01, 0.1), PLAIN, WIDE),
         Polar(1.0, -1.0, 0.3, (0.5, 0.01, 0.1), PLAIN, WIDE, shape=Shape(6, 7, 8)),
         BearingBox(1.0, -1.0, 1.4, 0.1, (0.01, 0.01, 0.1), 9, PLAIN, WIDE),
+        BearingBox(1.0, -1.0, 1.4, 0.1, (0.01, 0.01, 0.1, 0.3), 9, PLAIN, WIDE, shape=Shape(6, 7, 8)),
     ],
 )
 def test_the_jacobian_of_a_view_is_its_derivative(view: Observation) -> None:
@@ -128,6 +129,15 @@ def test_a_reflection_comes_from_anywhere_on_the_sides_in_sight(
     assert drawn.mean(axis=0) == pytest.approx(-reach[0] * sight, abs=0.02 * length + 0.02)
     assert np.cov(drawn.T) == pytest.approx(spread[0], abs=0.02 * length**2 + 0.02)
     assert by_length[0] * length + by_width[0] * width == pytest.approx(reach[0])
+
+
+def test_the_outline_of_a_near_car_has_its_middle_between_its_corners() -> None:
+    car = np.array([[6.0, 2.0] + [0.0] * 4 + [0.0, 4.4, 1.8]])  # from 3.8 to 8.2 m ahead, 1.1 to 2.9 m aside
+    ends, by_state = Shape(6, 7, 8).outline(car, 0.0, 0.0)
+    assert ends[0] == pytest.approx([np.arctan2(1.1, 8.2), np.arctan2(2.9, 3.8)])
+    assert ends.mean() - np.arctan2(2.0, 6.0) > 0.05
+    slope = numeric(lambda state: Shape(6, 7, 8).outline(state, 0.0, 0.0)[0], car[0])
+    assert by_state[0] == pytest.approx(slope, abs=1e-5)
 
 
 def test_a_track_begins_where_the_sensor_saw_it() -> None:
