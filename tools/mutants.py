@@ -44,6 +44,11 @@ TARGETS = {
     "braking": Target(
         "apps.automotive.braking.decide",
         ("tests/apps/automotive/braking/test_braking_decide.py",),
+        {
+            "meets_s <= stands_s: LtE -> Lt": "met in the moment in which he stands, both formulas give that moment",
+            "2 * room / later < stands_s - early: Lt -> LtE": "met in that moment, both ask for the same",
+            "threat.speed_mps > 0.0: Gt -> GtE": "who stands already stops after 0 s, and both formulas are one",
+        },
     ),
     "lifecycle": Target(
         "edgeai_core.alerts.lifecycle",

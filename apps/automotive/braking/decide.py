@@ -147,7 +147,6 @@ def required_deceleration(speed_mps: float, threat: Threat, limits: Limits) -> f
     room = threat.gap_m - limits.margin_m - closing * response
     if math.isfinite(stands_s):
         room -= braking * early * early / 2
-    if math.isfinite(stands_s):
         # The one ahead stands in the end: the ego must stop within the gap and what the other still drives.
         to_stop = threat.gap_m - limits.margin_m + threat.speed_mps * stands_s / 2 - speed_mps * response
         stop = speed_mps * speed_mps / (2 * to_stop) if to_stop > 0.0 else math.inf
@@ -155,8 +154,7 @@ def required_deceleration(speed_mps: float, threat: Threat, limits: Limits) -> f
         if later <= 0.0:
             return stop if speed_mps > 0.0 else 0.0
         match = braking + later * later / (2 * room) if room > 0.0 else math.inf
-        meets_s = 2 * room / later if room > 0.0 else 0.0
-        return match if meets_s < stands_s - early else stop
+        return match if 2 * room / later < stands_s - early else stop
     if closing <= 0.0:
         return 0.0
     return closing * closing / (2 * room) if room > 0.0 else math.inf

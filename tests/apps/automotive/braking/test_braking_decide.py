@@ -77,6 +77,7 @@ def test_limits_that_contradict_each_other_are_refused(wrong: dict[str, float]) 
 def test_limits_may_meet_where_that_makes_sense() -> None:
     assert Limits(partial_from_mps2=5.5).partial_from_mps2 == 5.5
     assert Limits(partial_mps2=9.5).partial_mps2 == 9.5
+    assert Limits(partial_mps2=0.5).partial_mps2 == 0.5
     assert (
         Limits(release_mps2=0.5, response_s=0.5, margin_m=0.5, warning_s=0.5, steer_mps2=0.5).margin_m == 0.5
     )
@@ -131,6 +132,23 @@ def test_the_required_deceleration_of_steady_speeds() -> None:
     # What stands does not brake.
     assert required_deceleration(20.0, Threat(61.0, 0.0, 3.0), PLAIN) == pytest.approx(4.0)
     assert required_deceleration(20.0, Threat(31.0, 10.0, 0.0), PLAIN) == pytest.approx(2.0)
+
+
+def test_who_drives_no_faster_than_the_one_ahead_owes_no_brake_however_near() -> None:
+    assert required_deceleration(10.0, Threat(0.5, 10.0), PLAIN) == 0.0
+    assert required_deceleration(0.0, Threat(0.2, 0.5, 1.0), PLAIN) == 0.0
+    assert time_to_collision(0.0, Threat(0.0, 0.0, 2.0)) == math.inf
+
+
+def test_the_required_deceleration_where_both_nearly_agree() -> None:
+    # he stands after 0.25 s: within the response
+    slow = required_deceleration(10.0, Threat(20.0, 0.5, 2.0), PLAIN)
+    assert slow == pytest.approx(100 / (2 * (19.0 + 0.0625 - 5.0)))
+    # met while he drives: after the response both close by 12 m/s over 9.6 m, in 1.6 s of the 2.0 s that he drives on
+    assert required_deceleration(20.0, Threat(16.1, 10.0, 4.0), PLAIN) == pytest.approx(4 + 144 / 19.2)
+    # 0.75 m are left after the response, or a quarter of one
+    assert required_deceleration(30.0, Threat(7.0, 20.0, 2.0), PLAIN) == pytest.approx(2 + 121 / 1.5)
+    assert required_deceleration(10.0, Threat(1.0, 11.5, 4.0), PLAIN) == pytest.approx(4 + 0.25 / 0.5)
 
 
 def test_the_required_deceleration_behind_one_who_brakes_to_a_stop() -> None:
