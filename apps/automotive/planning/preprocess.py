@@ -26,6 +26,8 @@ brake, which looks at what sensors say themselves, does not wait for it."""
 ALONG_MPS, WANDERS_MPS = 3.0, 1.0
 """Who drives along the road faster than this hardly moves across it: known before, one standard deviation. A radar
 tells nothing of that speed, and a track far ahead has it from where single looks happened to lie."""
+TOLD_APART = 2.0
+"""What is no person and goes across the road slower than so many standard deviations is taken to stand."""
 PLACED_M = 0.7
 """Who comes the other way is an obstacle once its place across the road is known so well, as for the brake: until then
 it is in a lane of its own, most likely."""
@@ -156,9 +158,12 @@ def _obstacles(path: Path, tracks: Tracks, s0: float, d0: float, age_s: float) -
     ]
     speed, lateral = cos * moving[:, 0] + sin * moving[:, 1], cos * moving[:, 1] - sin * moving[:, 0]
     kept = np.where(np.abs(speed) > ALONG_MPS, WANDERS_MPS**2 / (WANDERS_MPS**2 + deviations[3] ** 2), 1.0)
+    kind = np.asarray(tracks.kind)[which]
+    walks = (kind == ObjectKind.PEDESTRIAN) | (kind == ObjectKind.CYCLIST)
+    kept[~walks & (np.abs(speed) < ALONG_MPS) & (np.abs(lateral) < TOLD_APART * deviations[3])] = 0.0
     deviations[3] = deviations[3] * np.sqrt(kept)
     found = Obstacles(
-        np.asarray(tracks.id)[which], np.asarray(tracks.kind)[which], along, d, speed / stretch, lateral * kept,
+        np.asarray(tracks.id)[which], kind, along, d, speed / stretch, lateral * kept,
         (length * c + width * w) / 2, (length * w + width * c) / 2, *deviations,
     )  # fmt: skip
     return found.take(~((speed < -ALONG_MPS) & (found.sigma_d_m > PLACED_M)))
