@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,11 +76,20 @@ class Planner:
         return self._path[1]
 
     def _relevant(self, now: Situation) -> Obstacles:
-        """Leave out who is behind in the ego's own lane: they keep their distance, not we."""
+        """Leave out who is behind in the ego's own lane: they keep their distance, not we.
+
+        Who is behind in another lane stays in it, as far as the ego is concerned: to come over is theirs to see to.
+        """
         obstacles = now.obstacles
         rear = -self._vehicle.rear_overhang_m
         behind = obstacles.s_m + obstacles.half_length_m < rear
         own = np.abs(obstacles.d_m - now.d_m) < (self._vehicle.width_m / 2 + obstacles.half_width_m)
+        comes = behind & (obstacles.lateral_mps * (now.d_m - obstacles.d_m) > 0)
+        obstacles = replace(
+            obstacles,
+            lateral_mps=np.where(comes, 0.0, obstacles.lateral_mps),
+            sigma_lateral_mps=np.where(behind, 0.0, obstacles.sigma_lateral_mps),
+        )
         return obstacles.take(~(behind & own))
 
     def _accelerations(self, time_ns: int, obstacles: Obstacles) -> Floats:

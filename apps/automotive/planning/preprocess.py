@@ -18,7 +18,6 @@ MOST_OBSTACLES = 32
 BEHIND_M = 60.0
 AHEAD_M = 220.0
 BESIDE_M = 9.0
-LOWEST_EXISTENCE = 0.3
 LARGEST_COVARIANCE_M2 = 400.0
 SETTLED_S, SETTLED_MPS = 0.4, 2.0
 """A track younger than this whose speed is not known so well yet is no obstacle of a plan: it might be everywhere. The
@@ -121,7 +120,7 @@ def _none() -> Obstacles:
 
 def _obstacles(path: Path, tracks: Tracks, s0: float, d0: float, age_s: float) -> Obstacles:
     position, velocity = np.asarray(tracks.position_m), np.asarray(tracks.velocity_mps)
-    usable = np.isfinite(position).all(axis=1) & ~(tracks.existence < LOWEST_EXISTENCE)
+    usable = np.isfinite(position).all(axis=1) & np.asarray(tracks.confirmed)
     spread = np.asarray(tracks.covariance)[:, [2, 3], [2, 3]].max(axis=1)
     usable &= ~((tracks.age_s < SETTLED_S) & (spread > SETTLED_MPS**2))  # what is not a number stays
     if not usable.any():
