@@ -25,7 +25,7 @@ def compile_(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="DIR", help="Where to write. Without: MODEL-TARGET here."),
+        typer.Option("--output", "--out", metavar="DIR", help="Where to write. Without: MODEL-TARGET here."),
     ] = None,
     calibration: Annotated[
         Path | None,
