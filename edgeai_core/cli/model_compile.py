@@ -30,7 +30,9 @@ def compile_(
     calibration: Annotated[
         Path | None,
         typer.Option(
-            "--calibration", metavar="FILE.npz", help="The model's inputs as it meets them at work, for int8."
+            "--calibration",
+            metavar="FILE.npz",
+            help="The model's inputs as it meets them at work, 8 samples or more, for int8.",
         ),
     ] = None,
     state: StateOption = None,
