@@ -79,14 +79,23 @@ class Parts:
         apart = (self.means**2).sum(axis=1) - 2 * z @ self.means.T
         return np.asarray(apart.argmin(axis=1), np.int64)
 
+    def wide(self, features: NDArray[np.floating]) -> Floats:
+        """Return (n, (1 + parts) * d) of ``features`` (n, d): those of all, then a place for each part."""
+        z, numbers = self._scaled(features), self.tell(features)
+        n, d = z.shape
+        wide = np.zeros((n, 1 + len(self.means), d), np.float32)
+        wide[:, 0] = z
+        wide[np.arange(n), 1 + numbers] = z
+        return wide.reshape(n, -1)
+
     def spread(self, samples: Samples) -> Samples:
-        """Return samples whose features (n, d) became (n, (1 + parts) * d): those of all, then a place for each."""
-        return replace(samples, features=self._spread(samples.features))
+        """Return samples with their features ``wide``."""
+        return replace(samples, features=self.wide(samples.features))
 
     def spread_memory(self, memory: RehearsalMemory, seed: int = 0) -> RehearsalMemory:
         """Return a memory of the same samples, spread."""
         kept = memory.arrays()
-        wide = self._spread(np.asarray(kept["memory_features"], np.float32))
+        wide = self.wide(np.asarray(kept["memory_features"], np.float32))
         return RehearsalMemory.of({**kept, "memory_features": wide}, memory.capacity, seed)
 
     def begun(self, weight: NDArray[np.floating], bias: NDArray[np.floating], seed: int = 0) -> Adapter:
@@ -139,14 +148,6 @@ class Parts:
         if missing:
             raise InputError(f"no parts: {', '.join(missing)} missing")
         return cls(*(np.asarray(arrays[f"parts_{name}"], np.float32) for name in names))
-
-    def _spread(self, features: NDArray[np.floating]) -> Floats:
-        z, numbers = self._scaled(features), self.tell(features)
-        n, d = z.shape
-        wide = np.zeros((n, 1 + len(self.means), d), np.float32)
-        wide[:, 0] = z
-        wide[np.arange(n), 1 + numbers] = z
-        return wide.reshape(n, -1)
 
     def _scaled(self, features: NDArray[np.floating]) -> Floats:
         rows = np.asarray(features, np.float32)

@@ -77,9 +77,7 @@ class Known:
 
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (n, 2) for features (n, FEATURES)."""
-        n = len(features)
-        samples = Samples(features, np.zeros(n, np.int64), np.full(n, ""))
-        return self.adapter.logits(self.parts.spread(samples).features)
+        return self.adapter.logits(self.parts.wide(features))
 
 
 def continual(options: ContinualOptions, progress: Progress) -> Lesson:
