@@ -1,8 +1,9 @@
 """How much is forgotten when a stream changes: ``python -m benchmarks.continual parts|patients ...``.
 
 ``parts``: the inspection's model of the simulated flange learns a real part from folders of good and bad pictures, then
-a second one where it is named; then an adapter on the frozen backbone alone, without the verdict of the model in use,
-which learns the flange first: as one decision for all parts, and with weights of each part's own. ``patients``: rhythm
+a second one where it is named, as `edgeai learn continual` does; then an adapter on the frozen backbone alone, without
+the verdict of the model in use, which learns the flange first: as one decision for all parts, and with weights of each
+part's own. ``patients``: rhythm
 networks, each trained without a fifth of the patients, learn the first half of each of those patients' records, and are
 judged on the second half and on the others. (It needs the extra ``train``; with ``--work`` trained networks are kept.)
 All print naive fine-tuning beside rehearsal, from the same start, as balanced accuracies with 95 % intervals by part or
@@ -12,14 +13,13 @@ patient.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeai_core.learning.adapter import Adam, Adapter
 from edgeai_core.learning.apart import Parts
@@ -61,13 +61,17 @@ def main() -> None:
         return
     names, stream, frozen = parts_samples(arguments)
     print_table(
-        "beside the model in use", parts_stream(names, stream, arguments.seeds, learning, frozen.adapter)
+        "beside the model in use, as the command does",
+        parts_stream(names, stream, arguments.seeds, learning, frozen),
     )
     stream = [replace(each, features=np.ascontiguousarray(each.features[:, 1:])) for each in stream]
-    print_table("on the backbone alone", parts_stream(names, stream, arguments.seeds, learning))
+    print_table(
+        "on the backbone alone, one decision for all parts",
+        parts_stream(names, stream, arguments.seeds, learning, apart=False),
+    )
     print_table(
         "on the backbone alone, with weights of each part's own",
-        parts_stream(names, stream, arguments.seeds, learning, apart=True),
+        parts_stream(names, stream, arguments.seeds, learning),
     )
 
 
@@ -108,14 +112,14 @@ def parts_stream(
     stream: list[Samples],
     seeds: int,
     learning: LearnOptions,
-    begun: Callable[[NDArray[np.float32], int], Adapter] | None = None,
+    frozen: FrozenModel | None = None,
     *,
-    apart: bool = False,
+    apart: bool = True,
 ) -> Comparison:
     """Learn the stream in five folds by part.
 
-    ``begun`` makes an adapter of features and a seed that knows the first part already; without it that is learnt.
-    ``apart``: every part has weights of its own beside the common ones.
+    ``frozen``: the model that knows the first part already; without it that is learnt first, from nothing. ``apart``:
+    every part has weights of its own beside the common ones.
     """
 
     def trials() -> Iterator[Trial]:
@@ -124,23 +128,32 @@ def parts_stream(
             for number in range(5):
                 train = [each.rows(fold[number].train) for each, fold in zip(stream, folds, strict=True)]
                 tests = [each.rows(fold[number].test) for each, fold in zip(stream, folds, strict=True)]
-                if apart:
-                    parts = Parts.of(train)
-                    train, tests = [[parts.spread(each) for each in some] for some in (train, tests)]
-                memory = RehearsalMemory(seed=seed)
-                remember(memory, train[0], 0)
-                if begun is not None:
-                    start = begun(train[0].features, seed)
-                elif apart:
-                    size = train[0].features.shape[1]
-                    start = learn(
-                        Adapter.around(np.zeros((size, 2)), np.zeros(2), seed=seed), train[0], learning
-                    )
-                else:
-                    start = learn(Adapter.fresh(train[0].features, 2, seed=seed), train[0], learning)
-                yield Trial(start, memory, tuple(train[1:]), tuple(tests))
+                yield trial_of(train, tests, seed)
+
+    from apps.manufacturing.inspection.graft import own_verdict
+
+    def trial_of(train: list[Samples], tests: list[Samples], seed: int) -> Trial:
+        size = train[0].features.shape[1]
+        if not apart:
+            start = learn(Adapter.fresh(train[0].features, 2, seed=seed), train[0], learning)
+            return Trial(start, _memory(train[0], seed), tuple(train[1:]), tuple(tests))
+        parts = Parts.first(train[0]) if frozen is None else frozen.begun(train[0], seed)[0]
+        for each in train[1:]:
+            parts = parts.and_one(each)
+        train, tests = [[parts.spread(each) for each in some] for some in (train, tests)]
+        if frozen is None:
+            start = learn(parts.begun(np.zeros((size, 2)), np.zeros(2), seed), train[0], learning)
+        else:
+            start = parts.begun(own_verdict(), np.zeros(2), seed)
+        return Trial(start, _memory(train[0], seed), tuple(train[1:]), tuple(tests))
 
     return compare(names, trials(), learning, shown, total=5 * seeds)
+
+
+def _memory(samples: Samples, seed: int) -> RehearsalMemory:
+    memory = RehearsalMemory(seed=seed)
+    remember(memory, samples, 0)
+    return memory
 
 
 def board_crops(frozen: FrozenModel, folder: Path) -> Samples:

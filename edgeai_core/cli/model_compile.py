@@ -25,12 +25,14 @@ def compile_(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="DIR", help="Where to write. Without: MODEL-TARGET here."),
+        typer.Option("--output", "--out", metavar="DIR", help="Where to write. Without: MODEL-TARGET here."),
     ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
-            "--calibration", metavar="FILE.npz", help="The model's inputs as it meets them at work, for int8."
+            "--calibration",
+            metavar="FILE.npz",
+            help="The model's inputs as it meets them at work, 8 samples or more, for int8.",
         ),
     ] = None,
     state: StateOption = None,

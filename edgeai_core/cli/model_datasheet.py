@@ -24,7 +24,10 @@ def datasheet(
         typer.Argument(metavar="[MODEL|APP]...", help="Which models. Without: those of every installed app."),
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", metavar="DIR", help="Where datasheet.md, .html and .svg are written.")
+        Path,
+        typer.Option(
+            "--output", "--out", metavar="DIR", help="Where datasheet.md, .html and .svg are written."
+        ),
     ] = Path(),
     threads: ThreadsOption = 1,
     seconds: Annotated[
@@ -42,13 +45,14 @@ def datasheet(
 
     where = find_state(state)
     names = models or app_names()
-    found = [each for name in names for each in models_of(name, where)]
-    sheets = []
+    total = sum(1 for name in names for _ in models_of(name, where))
+    sheets: list[Sheet] = []
     with progress_bars() as progress:
-        for number, each in enumerate(found):
-            progress("measuring models", number, len(found))
-            sheets.append(_sheet(each, threads, seconds, where))
-        progress("measuring models", len(found), len(found))
+        # A file without a card has a bare one for as long as its turn lasts.
+        for found in (each for name in names for each in models_of(name, where)):
+            progress("measuring models", len(sheets), total)
+            sheets.append(_sheet(found, threads, seconds, where))
+        progress("measuring models", total, total)
     command = " ".join(["edgeai model datasheet", *(models or [])])
     write_whole(output / "datasheet.md", markdown(sheets, command).encode())
     write_whole(output / "datasheet.html", page(sheets, command).encode())

@@ -26,7 +26,9 @@ def distil(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the student.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "--output", help="Folder for the student.", show_default=False)
+    ],
     student: Annotated[str, typer.Option(help="mobilenet (pictures) or tiny1d (signals).")] = "mobilenet",
     width: Annotated[
         float, typer.Option(help="mobilenet: multiplier of its channels; tiny1d: its channels.")

@@ -10,7 +10,7 @@ import typer
 from edgeai_core.cli.model_files import ModelArgument, ThreadsOption, find_model
 from edgeai_core.cli.options import JsonOption, StateOption
 from edgeai_core.cli.tasks import progress_bars
-from edgeai_core.errors import EdgeAIError
+from edgeai_core.errors import EdgeAIError, ModelError
 from edgeai_core.state import find_state
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ def measure(
                     raise
                 refused[name] = str(error).removeprefix(f"{found.path}: ")
         progress(f"measuring {found.card.name}", len(names), len(names))
+    if not rows:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
+        raise ModelError(f"{found.path}: no engine runs it: {reasons}")
     machine = this_machine()
     if as_json:
         value = {

@@ -30,7 +30,9 @@ def quantize(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the variants that pass.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "--output", help="Folder for the variants that pass.", show_default=False)
+    ],
     kind: Annotated[
         str, typer.Option(help="float16, dynamic, static (int8), or auto: all of them.")
     ] = "auto",

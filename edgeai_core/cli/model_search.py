@@ -22,7 +22,13 @@ def search(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder for the best model, its card and the picture.", show_default=False)
+        Path,
+        typer.Option(
+            "--out",
+            "--output",
+            help="Folder for the best model, its card and the picture.",
+            show_default=False,
+        ),
     ],
     target_ms: Annotated[float, typer.Option(help="The most one inference may take on the device.")] = 50.0,
     width: Annotated[

@@ -30,6 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Models: which there are, what they cost here, and how they become smaller and faster. "
     "MODEL is a name that `edgeai model list` shows, or a file.",
+    epilog="Begin with: edgeai model list; edgeai model measure imaging-gate; edgeai model COMMAND --help.",
 )
 
 

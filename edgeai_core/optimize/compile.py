@@ -13,6 +13,7 @@ import numpy as np
 from edgeai_core.arrayfile import read_npz
 from edgeai_core.errors import InputError, MissingExtraError, ModelError, first_line
 from edgeai_core.optimize.profiles import Profile
+from edgeai_core.optimize.samples import FEWEST
 from edgeai_core.optimize.vendor import CONVERTER, convert_to_tflite, missing, run_command
 from edgeai_core.runners.card import (
     ModelCard,
@@ -97,7 +98,7 @@ def compile_model(
 def read_samples(path: Path, card: ModelCard) -> list[Sample]:
     """Read calls of a model from an ``.npz``: an array for each input by its name, samples along the first axis.
 
-    Raises InputError that names the file and what is wrong with it.
+    Raises InputError that names the file and what is wrong with it, also for fewer than ``FEWEST`` samples.
     """
     arrays = read_npz(path, f"{path}: cannot be read as an .npz of arrays", MAX_SAMPLES_BYTES)
     names = [spec.name for spec in card.inputs]
@@ -106,8 +107,14 @@ def read_samples(path: Path, card: ModelCard) -> list[Sample]:
     counts = {len(array) if array.ndim else 0 for array in arrays.values()}
     if len(counts) > 1 or 0 in counts:
         raise InputError(f"{path}: needs the same number of samples, one or more, of every input")
+    count = counts.pop()
+    if count < FEWEST:
+        raise InputError(
+            f"{path}: a calibration set of {count}; the range of an activation is not told by fewer than {FEWEST} "
+            "samples, and 100 or more are better"
+        )
     made: list[Sample] = []
-    for number in range(counts.pop()):
+    for number in range(count):
         sample = {}
         for spec in card.inputs:
             one = np.ascontiguousarray(arrays[spec.name][number : number + 1])
@@ -235,8 +242,8 @@ class _Maker:
         path = self.done.folder / f"{stem}.float16.onnx"
         try:
             write_whole(path, float16(self.file.raw, self.file.path.name))
-        except MissingExtraError as error:
-            self.done.missing.append(str(error))
+        except (MissingExtraError, ModelError) as error:
+            self.done.missing.append(f"half precision: {error}")
             return
         self._prove_onnx("ONNX with float16 weights", path, limit=2e-2)
 

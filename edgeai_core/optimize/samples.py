@@ -79,7 +79,7 @@ def read_samples(
         raise InputError(f"{path}: {problem}")
     if len(samples.calls) < FEWEST:
         raise InputError(
-            f"{path}: holds {len(samples.calls)} samples; half of them calibrate and half judge, so {FEWEST} are the "
+            f"{path}: holds {len(samples.calls)} sample(s); half of them calibrate and half judge, so {FEWEST} are the "
             "fewest, and 100 or more are better"
         )
     return samples

@@ -1,9 +1,10 @@
 """Search over width and resolution: the most accurate MobileNetV2 that meets a latency target on this device.
 
 Latency is measured for every candidate before anything is taught, for it costs a second; what misses the target is
-never taught. The first trial is the most costly candidate that meets it, which is most often the best; the rest are
-chosen by a tree-structured Parzen estimator (J. Bergstra et al., NeurIPS 2011) and given up early where their
-validation falls behind. Needs the extra ``train``.
+never taught. More channels and more pixels seldom do harm, so the outermost candidates that meet the target are tried
+first: of each width the most pixels, unless a wider one affords as many. The rest are chosen by a tree-structured
+Parzen estimator (J. Bergstra et al., NeurIPS 2011) and given up early where their validation falls behind. Needs the
+extra ``train``.
 """
 
 from __future__ import annotations
@@ -219,7 +220,7 @@ def explore(
     trials: int | None = None,
     seed: int = 0,
 ) -> dict[Candidate, tuple[Trial, N]]:
-    """Choose candidates one after the other, teach each, and return what was taught, in that order.
+    """Choose candidates one after the other, the ``outermost`` first, teach each, and return them in that order.
 
     ``known`` are all candidates with their latency. ``teach`` takes one, optuna's attempt, which may give it up after
     any of ``epochs``, and a label, and returns it with its accuracy. Raises InputError where none meets the target.
@@ -240,8 +241,8 @@ def explore(
     )
     widths = sorted({each.candidate.width for each in known})
     sides = sorted({each.candidate.resolution for each in known})
-    first = max(feasible.values(), key=lambda each: each.latency_ms).candidate
-    study.enqueue_trial({"width": widths.index(first.width), "resolution": sides.index(first.resolution)})
+    for each in outermost(list(feasible)):
+        study.enqueue_trial({"width": widths.index(each.width), "resolution": sides.index(each.resolution)})
     done: dict[Candidate, tuple[Trial, N]] = {}
     asked = 0
     while len(done) < wanted and asked < 50 * len(known):
@@ -259,6 +260,16 @@ def explore(
             done[chosen] = teach(feasible[chosen], attempt, label)
         study.tell(attempt, done[chosen][0].accuracy)
     return done
+
+
+def outermost(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates than which none is both as wide and of as many pixels, the widest first."""
+    ordered = sorted(candidates, reverse=True)
+    return [
+        each
+        for place, each in enumerate(ordered)
+        if all(each.resolution > other.resolution for other in ordered[:place])
+    ]
 
 
 def best_of(trials: Iterable[Trial]) -> Trial:

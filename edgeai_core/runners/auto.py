@@ -259,7 +259,8 @@ def _compare(asked: Mapping[str, Any]) -> Answer:
         else:
             runners[name] = runner
     if not runners:
-        raise ModelError(f"{model}: no engine runs it: {'; '.join(refused.values())}")
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
+        raise ModelError(f"{model}: no engine runs it: {reasons}")
     return _race(known, runners, refused, inputs, float(asked["seconds"]))
 
 

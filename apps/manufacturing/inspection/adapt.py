@@ -1,4 +1,7 @@
-"""Learning a further kind of part on the device: the model in use stays, an adapter on it learns."""
+"""Learning a further kind of part on the device: the model in use stays, an adapter on it learns.
+
+Every part has weights of its own beside those of all; the model tells by itself which part it sees.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from apps.manufacturing.inspection.options import ContinualOptions
 from edgeai_core.app import Progress
 from edgeai_core.errors import InputError
 from edgeai_core.learning.adapter import Adam, Adapter
+from edgeai_core.learning.apart import Parts
 from edgeai_core.learning.checkpoint import load_arrays, save_arrays
 from edgeai_core.learning.continual import LearnOptions, Samples, accuracy, learn, remember
 from edgeai_core.learning.forgetting import Trial, compare
@@ -27,7 +31,7 @@ from edgeai_core.learning.gate import Held, Passed, check_gate
 from edgeai_core.learning.lesson import Lesson
 from edgeai_core.learning.rehearsal import RehearsalMemory
 from edgeai_core.metrics.evaluation import DataRef, Evaluation, Figure, ModelRef
-from edgeai_core.metrics.splits import grouped_folds
+from edgeai_core.metrics.splits import Fold, grouped_folds
 from edgeai_core.runners.card import CardFigure, ModelCard, TrainingData, card_path, digest_of, write_card
 from edgeai_core.runners.golden import GoldenVector, write_golden
 from edgeai_core.runners.onnx import OnnxRunner
@@ -47,11 +51,33 @@ _PROOFS = 8
 
 @dataclass(frozen=True)
 class Known:
-    """What was known before: the adapter as it is, samples to rehearse, and samples to judge by."""
+    """What was known before: the parts, the adapter as it is, samples to rehearse, and samples to judge by.
 
+    Samples are as the frozen model gives them; ``spread`` they are what the adapter takes.
+    """
+
+    parts: Parts
     adapter: Adapter
     memory: RehearsalMemory
     held: Samples
+
+    def with_part(self, learnt: Samples) -> Known:
+        """Return it with a place for one part more, which decides as before."""
+        parts = self.parts.and_one(learnt)
+        return replace(self, parts=parts, adapter=parts.grown(self.adapter, self.parts, learnt))
+
+    def learnt(self, learnt: Samples, learning: LearnOptions) -> Known:
+        """Return it after it learnt a part that it has a place for; nothing is remembered of that yet."""
+        memory = self.parts.spread_memory(self.memory, learning.seed)
+        return replace(self, adapter=learn(self.adapter, self.parts.spread(learnt), learning, memory))
+
+    def right(self, samples: Samples) -> float:
+        """Return the balanced accuracy on samples."""
+        return accuracy(self.adapter, self.parts.spread(samples))
+
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (n, 2) for features (n, FEATURES)."""
+        return self.adapter.logits(self.parts.wide(features))
 
 
 def continual(options: ContinualOptions, progress: Progress) -> Lesson:
@@ -65,10 +91,7 @@ def continual(options: ContinualOptions, progress: Progress) -> Lesson:
         raise InputError("a new part is learnt from good and bad ones: name folders with --good and --bad")
     parts = grouped_folds(new.groups.tolist(), new.labels.tolist(), options.folds, options.seed)
     learning = LearnOptions(options.passes, adam=Adam(options.learning_rate), seed=options.seed)
-    trials = (
-        Trial(known.adapter, known.memory, (new.rows(part.train),), (known.held, new.rows(part.test)))
-        for part in parts
-    )
+    trials = (_trial(known, new, part, options.seed) for part in parts)
     comparison = compare(("known parts", "new part"), trials, learning, progress, total=len(parts))
     data = DataRef(
         ", ".join(dict.fromkeys(path.resolve().name for path in [*options.good, *options.bad])),
@@ -85,16 +108,16 @@ def continual(options: ContinualOptions, progress: Progress) -> Lesson:
 
     def write(into: Path, version: str) -> Passed:
         train, held = new.rows(parts[0].train), new.rows(parts[0].test)
-        adapter = learn(known.adapter, train, learning, known.memory)
-        difference = _write_model(into, version, frozen, adapter, examples.rows, train, figures, data)
+        now = known.with_part(train).learnt(train, learning)
+        difference = _write_model(into, version, frozen, now, examples.rows, train, figures, data)
         passed = check_gate(
-            [_held("known parts", known, adapter, known.held)],
-            _held("the new part", known, adapter, held),
+            [_held("known parts", known, now, known.held)],
+            _held("the new part", known, now, held),
             parity_difference=difference,
             parity_tolerance=_PARITY,
             allowed_fall=options.allowed_fall,
         )
-        _write_lesson(into, known, adapter, train, held)
+        _write_lesson(into, now, train, held)
         return passed
 
     return Lesson(evaluation, card.version, write)
@@ -128,7 +151,16 @@ def known_from(frozen: FrozenModel, samples: Samples, seed: int) -> Known:
     train, held = samples.rows(part.train), samples.rows(part.test).at_most(_HELD_OUT_MOST, seed)
     memory = RehearsalMemory(seed=seed)
     remember(memory, train, 0)
-    return Known(frozen.adapter(train.features, seed), memory, held)
+    return Known(*frozen.begun(train, seed), memory, held)
+
+
+def _trial(known: Known, new: Samples, part: Fold, seed: int) -> Trial:
+    """Return one fold: the known parts, then the new one, each in its place."""
+    train, test = new.rows(part.train), new.rows(part.test)
+    start = known.with_part(train)
+    memory = start.parts.spread_memory(known.memory, seed)
+    tests = (start.parts.spread(known.held), start.parts.spread(test))
+    return Trial(start.adapter, memory, (start.parts.spread(train),), tests)
 
 
 def _known(options: ContinualOptions, folder: Path, frozen: FrozenModel, progress: Progress) -> Known:
@@ -146,10 +178,10 @@ def _known(options: ContinualOptions, folder: Path, frozen: FrozenModel, progres
             )
         except KeyError as error:
             raise InputError(f"{lesson}: is no lesson: {error} is missing") from error
-        adapter = Adapter.of(arrays)
-        if adapter.size != FEATURES:
-            raise InputError(f"{lesson}: is a lesson on {adapter.size} features where {FEATURES} are wanted")
-        return Known(adapter, RehearsalMemory.of(arrays, seed=options.seed), held)
+        parts, adapter = Parts.of(arrays), Adapter.of(arrays)
+        if (parts.size, adapter.size) != (FEATURES, (1 + len(parts)) * FEATURES):
+            raise InputError(f"{lesson}: is a lesson on {parts.size} features where {FEATURES} are wanted")
+        return Known(parts, adapter, RehearsalMemory.of(arrays, seed=options.seed), held)
     if frozen.card.digest == OnnxRunner(SIMULATED_MODEL / MODEL_FILE).card.digest:
         return known_from(
             frozen, simulated_samples(frozen, SIMULATED_PARTS, options.seed, progress), options.seed
@@ -171,28 +203,28 @@ def samples_of(frozen: FrozenModel, rows: Sequence[Example], progress: Progress)
     return Samples(np.stack(features), labels, np.array([each.group for each in rows]))
 
 
-def _held(what: str, known: Known, adapter: Adapter, samples: Samples) -> Held:
-    return Held(what, accuracy(known.adapter, samples), accuracy(adapter, samples), len(samples))
+def _held(what: str, before: Known, now: Known, samples: Samples) -> Held:
+    return Held(what, before.right(samples), now.right(samples), len(samples))
 
 
 def _write_model(
-    folder: Path, version: str, frozen: FrozenModel, adapter: Adapter, rows: Sequence[Example], train: Samples,
+    folder: Path, version: str, frozen: FrozenModel, now: Known, rows: Sequence[Example], train: Samples,
     figures: dict[str, Figure], data: DataRef,
 ) -> float:  # fmt: skip
     """Write model, card and golden vectors; return how far the file's scores are from the adapter's."""
     onnx = onnx_or_explain()
-    logits = adapter.logits(train.features)
+    logits = now.logits(train.features)
     good = float(np.median((logits[:, 1] - logits[:, 0])[train.labels == 0]))
     slope = (math.log(0.999 / 0.001) - math.log(0.95 / 0.05)) / max(-good, 1e-3)
     model = folder / MODEL_FILE
-    onnx.save(frozen.grafted(adapter, slope), str(model))
+    onnx.save(frozen.grafted(now.parts, now.adapter, slope), str(model))
     card = _card(frozen.card, model, version, frozen.threshold, figures, data)
     write_card(card, card_path(model))
     runner = OnnxRunner(model)
     worst, vectors = 0.0, []
     for example in rows[:: max(1, len(rows) // _PROOFS)][:_PROOFS]:
         pixels = read_picture(example.path)
-        wanted = adapter.logits(frozen.features(pixels)[None])[0]
+        wanted = now.logits(frozen.features(pixels)[None])[0]
         outputs = runner.run(inputs := inputs_of(pixels, frozen.size))
         score = np.float32(wanted[1] - wanted[0])
         worst = max(worst, abs(float(outputs["score"][0]) - float(score)))
@@ -230,12 +262,13 @@ def _card(
     )
 
 
-def _write_lesson(folder: Path, known: Known, adapter: Adapter, train: Samples, held: Samples) -> None:
-    memory = RehearsalMemory.of(known.memory.arrays(), known.memory.capacity, len(train))
+def _write_lesson(folder: Path, now: Known, train: Samples, held: Samples) -> None:
+    memory = RehearsalMemory.of(now.memory.arrays(), now.memory.capacity, len(train))
     remember(memory, train, max(memory.counts(), default=-1) + 1)
-    everything = Samples.joined([known.held, held]).at_most(_HELD_OUT_MOST)
+    everything = Samples.joined([now.held, held]).at_most(_HELD_OUT_MOST)
     arrays: dict[str, NDArray[np.generic]] = {
-        **adapter.arrays(),
+        **now.parts.arrays(),
+        **now.adapter.arrays(),
         **memory.arrays(),
         "held_features": everything.features.astype(np.float16),
         "held_labels": everything.labels,

@@ -15,6 +15,8 @@ from apps.manufacturing.inspection.preprocess import Pixels
 from apps.manufacturing.inspection.texture import TEXTURE
 from edgeai_core.errors import ModelError
 from edgeai_core.learning.adapter import Adapter
+from edgeai_core.learning.apart import Parts
+from edgeai_core.learning.continual import Samples
 from edgeai_core.runners.card import ModelCard, card_path, read_card, read_limited
 from edgeai_core.runners.model_file import MAX_MODEL_BYTES
 from edgeai_core.runners.onnx import OnnxRunner
@@ -67,24 +69,30 @@ class FrozenModel:
         verdict = np.tanh(score - np.float32(self.threshold))
         return np.concatenate([verdict, pooled[0], np.asarray(inputs["texture"][0])]).astype(np.float32)
 
-    def adapter(self, features: NDArray[np.float32], seed: int = 0) -> Adapter:
-        """Return an adapter that decides as the model does, scaled to ``features`` (n, FEATURES) of known parts."""
-        centre, scale = features.mean(axis=0), features.std(axis=0) + 1e-3
+    def begun(self, known: Samples, seed: int = 0) -> tuple[Parts, Adapter]:
+        """Return the known parts as one, by ``known`` samples of FEATURES, and an adapter that decides as the model."""
+        centre, scale = known.features.mean(axis=0), known.features.std(axis=0) + 1e-3
         centre[0], scale[0] = 0.0, 1.0
-        weight = np.zeros((FEATURES, 2), np.float32)
-        weight[0] = (-OWN_VERDICT / 2, OWN_VERDICT / 2)
-        return Adapter.around(weight, np.zeros(2), seed=seed, centre=centre, scale=scale)
+        parts = Parts.first(known, centre, scale)
+        return parts, parts.begun(own_verdict(), np.zeros(2), seed)
 
-    def grafted(self, adapter: Adapter, slope: float) -> Any:
-        """Return the model with the adapter in it: ``score`` is the logit of a defect, ``quality`` 0.95 at 0."""
+    def grafted(self, parts: Parts, adapter: Adapter, slope: float) -> Any:
+        """Return the model with the adapter in it: ``score`` is the logit of a defect, ``quality`` 0.95 at 0.
+
+        The file tells the part as ``parts`` do and takes that one's weights.
+        """
         onnx = onnx_or_explain()
-        matrix, offset = adapter.folded()
+        matrix, offset = parts.folded(adapter)
         made = onnx.ModelProto()
         made.CopyFrom(self.model)
         graph = made.graph
         constants = {
             "threshold": np.float32(self.threshold),
-            "weight": (matrix[:, 1] - matrix[:, 0]).astype(np.float32),
+            "centre": parts.centre,
+            "scale": parts.scale,
+            "means": (-2 * parts.means.T).astype(np.float32),
+            "squares": (parts.means**2).sum(axis=1).astype(np.float32),
+            "weights": (matrix[..., 1] - matrix[..., 0]).astype(np.float32),
             "offset": np.float32(offset[1] - offset[0]),
             "slope": np.float32(-slope),
             "at_pass": np.float32(_LOGIT_AT_PASS),
@@ -97,7 +105,14 @@ class FrozenModel:
             ("Tanh", ["away"], "verdict", {}),
             ("Unsqueeze", ["verdict", "axis"], "column", {}),
             ("Concat", ["column", "pooled", "texture"], "features", {"axis": 1}),
-            ("MatMul", ["features", "weight"], "product", {}),
+            ("Sub", ["features", "centre"], "middle", {}),
+            ("Div", ["middle", "scale"], "scaled", {}),
+            ("MatMul", ["scaled", "means"], "alike", {}),
+            ("Add", ["alike", "squares"], "apart", {}),
+            ("ArgMin", ["apart"], "part", {"axis": 1, "keepdims": 0}),
+            ("Gather", ["weights", "part"], "weight", {"axis": 0}),
+            ("Mul", ["scaled", "weight"], "terms", {}),
+            ("ReduceSum", ["terms", "axis"], "product", {"keepdims": 0}),
             ("Add", ["product", "offset"], "score", {}),
             ("Mul", ["score", "slope"], "below", {}),
             ("Add", ["below", "at_pass"], "logit", {}),
@@ -114,6 +129,13 @@ class FrozenModel:
         graph.output.extend(others)
         onnx.checker.check_model(made)
         return made
+
+
+def own_verdict() -> NDArray[np.float32]:
+    """Return the weights (FEATURES, 2) that leave the decision to the model's own verdict."""
+    weight = np.zeros((FEATURES, 2), np.float32)
+    weight[0] = (-OWN_VERDICT / 2, OWN_VERDICT / 2)
+    return weight
 
 
 _OUTSIDE = {_BASE_SCORE, "pooled", "texture", "score", "quality"}

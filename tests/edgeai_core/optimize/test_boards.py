@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeai_core.cli.main import execute
 from edgeai_core.errors import ConfigError, InputError, ModelError
 from edgeai_core.optimize.chart import Bar, bar_chart
 from edgeai_core.optimize.compile import compile_model, read_samples
@@ -108,9 +109,9 @@ def test_a_network_that_was_published_on_a_board_is_placed_around_its_published_
 
 
 def test_int8_for_a_raspberry_pi_is_made_from_samples_and_runs(model: Path, tmp_path: Path) -> None:
-    images = np.random.default_rng(1).normal(size=(6, 3, 16, 16)).astype(np.float32)
+    images = np.random.default_rng(1).normal(size=(8, 3, 16, 16)).astype(np.float32)
     found = read_samples(samples(tmp_path / "s.npz", image=images), bare_card(model))
-    assert len(found) == 6
+    assert len(found) == 8
     done = compile_model(model, card_path(model), profile("raspberry-pi-4"), tmp_path / "out", found)
     assert done.missing == []
     assert done.files == ["small.int8.onnx"]
@@ -131,8 +132,9 @@ def test_without_samples_int8_is_missing_and_the_float_model_is_made(model: Path
     ("arrays", "said"),
     [
         ({"picture": np.zeros((2, 3, 16, 16))}, "holds .*picture.*inputs are .*image"),
-        ({"image": np.zeros((2, 3, 9, 9))}, r"has shape \[1, 3, 9, 9\]"),
+        ({"image": np.zeros((8, 3, 9, 9))}, r"has shape \[1, 3, 9, 9\]"),
         ({"image": np.zeros((0, 3, 16, 16))}, "one or more"),
+        ({"image": np.zeros((1, 3, 16, 16))}, "a calibration set of 1; .* fewer than 8"),
         ({"image": np.array([None, 1], dtype=object)}, "cannot be read"),
     ],
 )
@@ -197,3 +199,19 @@ def test_a_chart_is_well_formed_whatever_its_labels_are() -> None:
     drawn = bar_chart('a & "b" <c>', [Bar("<x> & y", 0.02, 3.0, "one"), Bar("z", 40.0, 900.0, "two")])
     assert len(ElementTree.fromstring(drawn).findall(".//{http://www.w3.org/2000/svg}rect")) == 5
     assert bar_chart("nothing", []) == ""
+
+
+def test_a_file_without_a_card_has_a_datasheet_and_one_that_nothing_runs_is_refused_with_every_engines_reason(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card_path(model).unlink()
+    told = ["--output", str(tmp_path / "sheet"), "--seconds", "0.1", "--state", str(tmp_path / "state")]
+    assert execute(["model", "datasheet", str(model), *told]) == 0
+    assert bare_card(model).digest in (tmp_path / "sheet" / "datasheet.md").read_text(encoding="utf-8")
+    import onnx
+
+    other = onnx.load(str(model))
+    other.graph.node[1].op_type = "Frobnicate"
+    onnx.save(other, str(tmp_path / "odd.onnx"))
+    assert execute(["model", "measure", str(tmp_path / "odd.onnx"), "--state", str(tmp_path / "state")]) == 4
+    assert "Frobnicate" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,7 +15,7 @@ from edgeai_core.errors import InputError
 from edgeai_core.optimize.examples import read_examples, split_by_group
 from edgeai_core.optimize.placement import published_ms
 from edgeai_core.optimize.profiles import profile
-from edgeai_core.optimize.search import Candidate, Trial, pareto
+from edgeai_core.optimize.search import Candidate, Trial, explore, outermost, pareto
 
 
 def trial(latency: float, accuracy: float | None) -> Trial:
@@ -24,6 +25,31 @@ def trial(latency: float, accuracy: float | None) -> Trial:
 def test_the_front_holds_what_is_neither_slower_nor_worse_than_another() -> None:
     trials = [trial(30, 0.9), trial(10, 0.8), trial(20, 0.7), trial(40, 0.9), trial(50, None)]
     assert [each.latency_ms for each in pareto(trials)] == [10, 30]
+
+
+def test_the_widest_and_the_sharpest_that_meet_the_target_are_tried_first() -> None:
+    grid = [(1.0, 40), (0.75, 56), (0.75, 40), (0.5, 56), (0.5, 40), (0.35, 96)]
+    tried = outermost([Candidate(*each) for each in grid])
+    assert tried == [Candidate(1.0, 40), Candidate(0.75, 56), Candidate(0.35, 96)]
+
+
+def test_a_search_teaches_the_outermost_candidates_that_meet_the_target_before_others() -> None:
+    pytest.importorskip("optuna", reason="needs the extra `train`")
+    known = [
+        Trial(Candidate(width, side), width * side**2 / 1000, 1)
+        for width in (1.0, 0.5, 0.25)
+        for side in (96, 64, 32)
+    ]
+
+    def teach(trial: Trial, attempt: object, label: str) -> tuple[Trial, None]:
+        return dataclasses.replace(trial, accuracy=trial.candidate.width), None
+
+    done = list(explore(known, 4.1, teach, 1, trials=3))
+    assert done[:2] == [
+        Candidate(1.0, 64),
+        Candidate(0.25, 96),
+    ]  # half the width affords no more pixels than the whole
+    assert len(done) == 3
 
 
 @pytest.fixture

@@ -94,8 +94,8 @@ def test_all_kinds_are_measured_or_say_why_not(
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"image": np.zeros((1, 3, 16, 16), np.float32)}, "holds 1 samples"),
-        ({"image": np.zeros((0, 3, 16, 16), np.float32)}, "holds 0 samples"),
+        ({"image": np.zeros((1, 3, 16, 16), np.float32)}, r"holds 1 sample\(s\)"),
+        ({"image": np.zeros((0, 3, 16, 16), np.float32)}, r"holds 0 sample\(s\)"),
         ({"image": np.zeros((16, 4, 16, 16), np.float32)}, "the model takes"),
         ({"other": np.zeros((16, 3, 16, 16), np.float32), "x": np.zeros(16)}, "has no array for image"),
         ({"image": np.full((16, 3, 16, 16), np.nan, np.float32)}, "not a number"),

@@ -27,6 +27,9 @@ from edgeai_core.cli.main import execute
 from edgeai_core.errors import ModelError
 from edgeai_core.learning import gate
 from edgeai_core.learning.adapter import Adapter
+from edgeai_core.learning.apart import Parts
+from edgeai_core.learning.checkpoint import load_arrays
+from edgeai_core.learning.continual import Samples
 from edgeai_core.runners.card import read_card
 from edgeai_core.runners.store import current_folder, install, versions
 from edgeai_core.sensors.picture import read_picture
@@ -132,6 +135,8 @@ def test_a_second_lesson_stands_on_what_the_first_one_remembers(folder: Path, st
     state = State(state_folder).create()
     first = continual(options_of(folder), silent)
     install(state, TASK, "1.0.0+1", lambda into: first.write(into, "1.0.0+1").to_json())
+    lesson, _ = load_arrays(state.models / TASK / "1.0.0+1" / "lesson.npz")
+    assert len(lesson["parts_means"]) == 2  # flanges, and plates: each has weights of its own
     second = continual(options_of(folder, known_good=[], known_bad=[], model=None), silent)
     assert second.base == "1.0.0+1"
     before, after = (each.evaluation.data[0].counts["known, remembered"] for each in (first, second))
@@ -158,8 +163,8 @@ def test_a_file_that_scores_otherwise_than_what_was_learnt_is_refused(
 ) -> None:
     right = FrozenModel.grafted
 
-    def corrupt(self: FrozenModel, adapter: Adapter, slope: float) -> Any:
-        return right(self, replace(adapter, bias=adapter.bias + np.array([0, 1], np.float32)), slope)
+    def corrupt(self: FrozenModel, parts: Parts, adapter: Adapter, slope: float) -> Any:
+        return right(self, parts, replace(adapter, bias=adapter.bias + np.array([0, 1], np.float32)), slope)
 
     monkeypatch.setattr(FrozenModel, "grafted", corrupt)
     lesson = continual(options_of(folder), silent)
@@ -172,7 +177,9 @@ def test_an_adapter_begins_with_the_decisions_of_the_model_in_use(folder: Path) 
     frozen, inspector = FrozenModel(folder / "taught"), open_inspector(folder / "taught")
     pictures = [read_picture(path) for path in sorted((folder / "flanges").glob("*/*.png"))[::8]]
     features = np.stack([frozen.features(pixels) for pixels in pictures])
-    called = frozen.adapter(features).logits(features).argmax(axis=1) == 1
+    known = Samples(features, np.zeros(len(features), np.int64), np.arange(len(features)).astype(str))
+    parts, adapter = frozen.begun(known)
+    called = adapter.logits(parts.spread(known).features).argmax(axis=1) == 1
     assert called.tolist() == [inspector.inspect(pixels).quality <= 0.95 for pixels in pictures]
 
 
