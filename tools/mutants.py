@@ -16,6 +16,7 @@ import copy
 import importlib.abc
 import importlib.util
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -23,12 +24,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
+from importlib.metadata import entry_points
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import _pytest
 import hypothesis
 import pytest
 
@@ -83,7 +86,10 @@ TARGETS = {
     "imaging.decide": Target(
         "apps.healthcare.imaging.decide",
         ("tests/apps/healthcare/imaging/test_imaging_decide.py",),
-        {"if TYPE_CHECKING: always True": "what is imported there serves annotations alone"},
+        {
+            "if TYPE_CHECKING: always True": "what is imported there serves annotations alone",
+            "if TYPE_CHECKING: always False": "so it is when tests run",
+        },
     ),
 }
 
@@ -102,8 +108,8 @@ def mutants(tree: ast.Module) -> Iterator[tuple[str, ast.Module]]:
     skipped = {
         id(part)
         for node in ast.walk(tree)
-        if isinstance(node, ast.AnnAssign)
-        for part in ast.walk(node.annotation)
+        if isinstance(node, ast.AnnAssign) or _is_literal(node)
+        for part in ast.walk(node.annotation if isinstance(node, ast.AnnAssign) else node)
     }
     for index, node in enumerate(ast.walk(tree)):
         if id(node) in skipped:
@@ -115,6 +121,11 @@ def mutants(tree: ast.Module) -> Iterator[tuple[str, ast.Module]]:
             ast.fix_missing_locations(changed)
             line = getattr(node, "lineno", 0)
             yield f"line {line}: {what}", changed
+
+
+def _is_literal(node: ast.AST) -> bool:
+    """Return whether a node is a type ``Literal[...]``."""
+    return isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "Literal"
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], None]]]:
@@ -247,7 +258,11 @@ def _warm(module: str, files: Sequence[Path]) -> None:
     sys.dont_write_bytecode = False  # pytest keeps the tests as it has rewritten them
     without = Without()
     sys.meta_path.insert(0, without)
-    for name in sorted({name for file in files for name in _imported(file)}):
+    ours = {name for file in files for name in _imported(file)}
+    plugins = {each.module for each in entry_points(group="pytest11")}
+    for name in sorted(
+        ours | plugins | {f"_pytest.{each.name}" for each in pkgutil.iter_modules(_pytest.__path__)}
+    ):
         with suppress(ImportError):
             importlib.import_module(name)
     sys.meta_path.remove(without)
