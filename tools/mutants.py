@@ -64,7 +64,10 @@ TARGETS = {
     ),
     "ecg.decide": Target(
         "apps.healthcare.ecg.decide",
-        ("tests/apps/healthcare/ecg/test_ecg_decide.py",),
+        (
+            "tests/apps/healthcare/ecg/test_ecg_decide.py",
+            "tests/apps/healthcare/ecg/test_ecg_decide_lesser.py",
+        ),
     ),
     "ecg.pulse_check": Target(
         "apps.healthcare.ecg.pulse_check",
