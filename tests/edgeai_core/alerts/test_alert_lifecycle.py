@@ -211,6 +211,16 @@ def test_a_latched_alert_whose_condition_comes_back_is_raised_again_under_its_id
     assert (again[1], again[0].state, again[0].id) == ("raised", AlertState.RAISED, "first")
 
 
+def test_a_latched_alert_that_comes_back_no_graver_keeps_what_it_said_and_who_was_called() -> None:
+    alert = replace(raised(latched=True), active=False, escalation=1, escalated_to="nurse", escalated_at="t1")
+    for priority in (Priority.HIGH, Priority.LOW):
+        again = transition(
+            alert, change(True, Condition("VF", "patient-1", priority, "Fibrillation")), "ward-3"
+        )
+        assert again is not None
+        assert again == (replace(alert, active=True, updated_at=again[0].updated_at), "raised")
+
+
 def test_a_condition_that_comes_back_after_the_alert_cleared_is_a_new_alert() -> None:
     cleared = transition(raised(alert_id="first"), change(False), "ward-3")
     assert cleared is not None
