@@ -172,6 +172,25 @@ def test_of_two_conditions_of_one_incident_the_more_urgent_counts() -> None:
     assert watch_all([(1, (low, VF, low))], {}) == [(1, "began", VF)]
 
 
+def test_a_standing_condition_that_rises_is_told_again_and_ends_as_the_gravest_that_it_was() -> None:
+    low, medium = (replace(VF, priority=each) for each in (Priority.LOW, Priority.MEDIUM))
+    looks: list[Any] = [
+        (1, (low,)),
+        (1, (medium,)),
+        (1, (medium,)),
+        (1, (low,)),
+        (1, (VF,)),
+        (1, (low,)),
+        (1, ()),
+    ]
+    assert watch_all(looks, {}) == [
+        (1, "began", low),
+        (2, "began", medium),
+        (5, "began", VF),
+        (7, "ended", VF),
+    ]
+
+
 def test_a_rise_in_priority_updates_the_alert_and_takes_back_the_acknowledgement() -> None:
     alert = acknowledge(raised(condition=replace(VF, priority=Priority.LOW)), "nurse", "t1")
     assert alert is not None
