@@ -99,6 +99,7 @@ function picture(study, address, api) {
   const button = make("button", { class: "study-picture", type: "button", "aria-pressed": "false", "aria-label": `Picture of ${study.reference}; show what speaks for the finding` }, image);
   if (!study.pictured) {
     button.disabled = true;
+    if (study.status !== "WAITING") button.replaceChildren("no picture");
     return button;
   }
   const put = async (/** @type {string} */ name) => {

@@ -106,6 +106,7 @@ def test_the_worklist_shows_pictures_their_maps_and_new_studies_by_themselves(
     answer(server, "e", Status.REFUSED, Triage.UNCLEAR, None, pictured=False, message="the JPEG is cut off")
     page.open(f"{server.url}/")
     page.until(f"{ROWS}.length === 6 && {ROWS}.some(row => row.innerText.includes('the JPEG is cut off'))")
+    assert page.evaluate(f"{ROWS}.some(row => row.innerText.includes('no picture'))")
     assert not any("e" * 32 + "/picture.jpg" in address for address in page.requests)
 
     page.size(380, 800)
