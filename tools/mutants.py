@@ -1,31 +1,37 @@
 """Mutation tests of the code that decides: change one thing at a time, and see that a test notices.
 
-Run it as ``python tools/mutants.py [NAME ...]``, or ``make mutants``.
+Run it as ``python tools/mutants.py [--workers N] [NAME ...]``, or ``make mutants``.
 
 Each mutant is one small change to a module of TARGETS (a comparison, an operator, a number, a condition, a returned
 value). It lives in memory only: the module is compiled from the changed tree in a process of its own, and the
-module's tests run against it there. A mutant that no test notices is printed and fails the run, unless its target
-accepts it by name, with the reason why nobody could notice it.
+module's tests run against it there until one fails. A mutant that no test notices is printed and fails the run,
+unless its target accepts it by name, with the reason why nobody could notice it.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import copy
 import importlib.abc
 import importlib.util
 import os
+import pkgutil
 import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
+from importlib.metadata import entry_points
 from multiprocessing import get_context
+from multiprocessing.connection import wait
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import hypothesis  # noqa: F401 - imported late, its plugin for pytest fails on a mutant that no test can import
+import _pytest
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +69,10 @@ TARGETS = {
     ),
     "ecg.decide": Target(
         "apps.healthcare.ecg.decide",
-        ("tests/apps/healthcare/ecg/test_ecg_decide.py",),
+        (
+            "tests/apps/healthcare/ecg/test_ecg_decide.py",
+            "tests/apps/healthcare/ecg/test_ecg_decide_lesser.py",
+        ),
     ),
     "ecg.pulse_check": Target(
         "apps.healthcare.ecg.pulse_check",
@@ -84,11 +93,12 @@ TARGETS = {
     "imaging.decide": Target(
         "apps.healthcare.imaging.decide",
         ("tests/apps/healthcare/imaging/test_imaging_decide.py",),
-        {"if TYPE_CHECKING: always True": "what is imported there serves annotations alone"},
     ),
 }
 
-TIMEOUT_S = 60
+LONGEST_S = 60.0
+_KILLED = 3
+_PROFILE = "mutants"
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult,
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -101,8 +111,8 @@ def mutants(tree: ast.Module) -> Iterator[tuple[str, ast.Module]]:
     skipped = {
         id(part)
         for node in ast.walk(tree)
-        if isinstance(node, ast.AnnAssign)
-        for part in ast.walk(node.annotation)
+        if isinstance(node, ast.AnnAssign) or _is_for_types(node)
+        for part in ast.walk(node.annotation if isinstance(node, ast.AnnAssign) else node)
     }
     for index, node in enumerate(ast.walk(tree)):
         if id(node) in skipped:
@@ -114,6 +124,12 @@ def mutants(tree: ast.Module) -> Iterator[tuple[str, ast.Module]]:
             ast.fix_missing_locations(changed)
             line = getattr(node, "lineno", 0)
             yield f"line {line}: {what}", changed
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    """Return whether a node is a type ``Literal[...]``, or ``if TYPE_CHECKING`` with what annotations alone need."""
+    of = node.value if isinstance(node, ast.Subscript) else node.test if isinstance(node, ast.If) else None
+    return isinstance(of, ast.Name) and of.id in ("Literal", "TYPE_CHECKING")
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], None]]]:
@@ -158,12 +174,12 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], None]]]:
         yield f"{ast.unparse(node)}: {node.func.id} -> {other}", lambda n: setattr(n.func, "id", other)
 
 
-def killed(job: tuple[str, str, tuple[str, ...]]) -> bool:
-    """Return whether the tests fail on a mutant (module, its source, tests); one that hangs counts as noticed.
+def killed(module: str, source: str, tests: Sequence[str]) -> bool:
+    """Return whether the tests fail on a mutant of a module.
 
-    Called in a process of its own, forked from one that has never imported the module.
+    Called in a process of its own, forked from one that has never imported the module. One that hangs ends that
+    process as one that a test noticed.
     """
-    module, source, tests = job
 
     class Mutant(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
@@ -172,56 +188,139 @@ def killed(job: tuple[str, str, tuple[str, ...]]) -> bool:
         def exec_module(self, made: ModuleType) -> None:
             exec(compile(source, module, "exec"), made.__dict__)
 
-    def hangs(_number: int, _frame: object) -> None:
-        raise TimeoutError
-
     sys.meta_path.insert(0, Mutant())
-    signal.signal(signal.SIGALRM, hangs)
-    signal.alarm(TIMEOUT_S)
+    # Of processor time, so that a busy machine makes no mutant look killed; one that waits for ever ends by the clock.
+    for of, number, limit_s in (
+        (signal.ITIMER_PROF, signal.SIGPROF, LONGEST_S),
+        (signal.ITIMER_REAL, signal.SIGALRM, 20 * LONGEST_S),
+    ):
+        signal.signal(number, lambda *_: os._exit(_KILLED))
+        signal.setitimer(of, limit_s)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-    try:
-        plain = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        plain += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is imported already
-        return pytest.main([*plain, *(str(ROOT / each) for each in tests)]) != pytest.ExitCode.OK
-    except TimeoutError:
-        return True
+    plain = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--hypothesis-profile={_PROFILE}"]
+    plain += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is imported already
+    return pytest.main([*plain, *(str(ROOT / each) for each in tests)], [_QuickFirst()]) != pytest.ExitCode.OK
 
 
-def survivors(target: Target, workers: int) -> tuple[int, list[str]]:
-    """Return how many mutants there are, and those that no test notices and nobody accepted."""
-    source = (ROOT / (target.module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
-    tree = ast.parse(source)
+class _QuickFirst:
+    """A plugin of pytest: single examples before properties, which take a hundred times as long."""
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items.sort(key=lambda item: hypothesis.is_hypothesis_test(getattr(item, "obj", None)))
+
+
+def survivors(target: Target, workers: int) -> tuple[int, list[str], list[str]]:
+    """Return how many mutants there are, and of those that no test notices whom nobody accepted, and whom somebody."""
+    path = ROOT / (target.module.replace(".", "/") + ".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    _warm(target.module, [path, *(ROOT / each for each in target.tests)])
     every = [("", tree), *mutants(tree)]
-    jobs = [(target.module, ast.unparse(mutant), target.tests) for _, mutant in every]
     alive: list[str] = []
-    with get_context("fork").Pool(workers, maxtasksperchild=1) as pool:
-        for number, dead in enumerate(pool.imap(killed, jobs, chunksize=1)):
-            what = every[number][0]
-            if number == 0 and dead:
-                raise SystemExit(f"{target.module} fails its tests as it is; mend that first")
-            if number and not dead and what.partition(": ")[2] not in target.accepted:
-                alive.append(what)
+    accepted: list[str] = []
+    jobs = ((target.module, ast.unparse(mutant), target.tests) for _, mutant in every)
+    for done, (number, dead) in enumerate(_verdicts(jobs, workers)):
+        what = every[number][0]
+        if number == 0 and dead:
+            raise SystemExit(f"{target.module} fails its tests as it is; mend that first")
+        if number and not dead:
+            (accepted if what.partition(": ")[2] in target.accepted else alive).append(what)
+            if alive and alive[-1] == what:
                 print(f"survived: {what}", flush=True)
-            if number % 25 == 0:
-                print(f"{number} of {len(every) - 1} mutants", file=sys.stderr, flush=True)
-    return len(every) - 1, alive
+        if done % 25 == 0:
+            print(f"{done} of {len(every) - 1} mutants", file=sys.stderr, flush=True)
+    return len(every) - 1, alive, accepted
+
+
+def _verdicts(jobs: Iterator[tuple[str, str, Sequence[str]]], workers: int) -> Iterator[tuple[int, bool]]:
+    """Yield (number of the job, whether a test noticed) as they end; the first is waited for before any other."""
+    context = get_context("fork")
+    running: dict[Any, tuple[int, Any]] = {}
+    for number, job in enumerate(jobs):
+        process = context.Process(target=lambda job=job: os._exit(_KILLED if killed(*job) else 0))
+        process.start()
+        running[process.sentinel] = (number, process)
+        if number == 0 or len(running) >= workers:
+            yield from _ended(running)
+    while running:
+        yield from _ended(running)
+
+
+def _ended(running: dict[Any, tuple[int, Any]]) -> Iterator[tuple[int, bool]]:
+    for sentinel in wait(list(running)):
+        number, process = running.pop(sentinel)
+        process.join()
+        yield number, process.exitcode != 0
+
+
+def _warm(module: str, files: Sequence[Path]) -> None:
+    """Import what a module and its tests stand on, once for all mutants: not the module, and not what imports it."""
+
+    class Without(importlib.abc.MetaPathFinder):
+        def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+            if name == module:
+                raise ImportError(name)
+            return None
+
+    hypothesis.settings.register_profile(
+        _PROFILE,
+        deadline=None,
+        max_examples=30,  # a mutant that only the thirty-first would notice deserves a test of its own
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+        phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],  # nobody reads a shrunken example
+        derandomize=True,
+        database=None,
+    )
+    sys.dont_write_bytecode = False  # pytest keeps the tests as it has rewritten them
+    without = Without()
+    sys.meta_path.insert(0, without)
+    plugins = {each.module for each in entry_points(group="pytest11")}
+    waiting = {*plugins, *(f"_pytest.{each.name}" for each in pkgutil.iter_modules(_pytest.__path__))}
+    waiting |= {name for file in files for name in _imported(file)}
+    tried = {module}
+    while waiting:
+        name = waiting.pop()
+        tried.add(name)
+        try:
+            importlib.import_module(name)
+        except ImportError:  # it imports the module: what else it imports can be had all the same
+            file = ROOT / (name.replace(".", "/") + ".py")
+            waiting |= (set(_imported(file)) - tried) if file.exists() else set()
+    sys.meta_path.remove(without)
+
+
+def _imported(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.module.startswith("tests"):
+            yield node.module
 
 
 def main() -> int:
-    """Run the targets that are named, or all; return 1 where a mutant survived."""
-    sys.path.insert(0, str(ROOT))
-    names = sys.argv[1:] or list(TARGETS)
-    failed = False
-    for name in names:
+    """Run the targets that are named, or all, each in a process of its own; return 1 where a mutant survived."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(TARGETS)}; none: all of them"
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="mutants tried at a time")
+    given = parser.parse_args()
+    for name in given.names:
         if name not in TARGETS:
             raise SystemExit(f"no target {name!r}; there is {', '.join(TARGETS)}")
-        count, alive = survivors(TARGETS[name], workers=os.cpu_count() or 1)
-        accepted = len(TARGETS[name].accepted)
-        print(f"{name}: {count} mutants, {len(alive)} survived, {accepted} accepted with a reason")
-        failed |= bool(alive)
-    return int(failed)
+    if len(given.names) != 1:
+        command = [sys.executable, __file__, "--workers", str(given.workers)]
+        return max(subprocess.run([*command, name]).returncode for name in given.names or TARGETS)
+    sys.path.insert(0, str(ROOT))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    (name,) = given.names
+    count, alive, accepted = survivors(TARGETS[name], given.workers)
+    killed_here = count - len(alive) - len(accepted)
+    print(
+        f"{name}: {count} mutants, {killed_here} killed, {len(accepted)} accepted with a reason, {len(alive)} survived"
+    )
+    return int(bool(alive))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ and ten within ten minutes are a flood.
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
@@ -52,18 +53,18 @@ class Assessment:
     since: str
     until: str
     days: float
-    raised: int = 0
-    raised_per_day: float = 0.0
-    by_priority: Mapping[str, int] = field(default_factory=dict)
-    frequent: tuple[tuple[str, int], ...] = ()
-    chattering: tuple[tuple[str, int], ...] = ()
-    standing: tuple[tuple[str, float], ...] = ()
-    most_in_10_minutes: int = 0
-    flood_share: float = 0.0
-    acknowledged: int = 0
-    acknowledge_median_s: float | None = None
-    escalated: int = 0
-    silenced: int = 0
+    raised: int
+    raised_per_day: float
+    by_priority: Mapping[str, int]
+    frequent: tuple[tuple[str, int], ...]
+    chattering: tuple[tuple[str, int], ...]
+    standing: tuple[tuple[str, float], ...]
+    most_in_10_minutes: int
+    flood_share: float
+    acknowledged: int
+    acknowledge_median_s: float | None
+    escalated: int
+    silenced: int
 
     def to_json(self) -> dict[str, object]:
         """Return it as plain JSON values."""
@@ -131,16 +132,19 @@ def assess_journal(journal: Journal, since: datetime, until: datetime) -> Assess
         return f"{app}.{loop} {code} {subject}"
 
     bounds = [_iso(since), _iso(until)]
-    rows = journal.read(
-        lambda connection: connection.execute(
+
+    def between(connection: sqlite3.Connection) -> tuple[list[tuple[str, ...]], bool]:
+        cursor = connection.execute(
             "SELECT events.at, events.kind, alerts.id, app, loop, code, subject,"
             " json_extract(events.body, '$.priority')"
             " FROM events JOIN alerts ON alerts.id = events.alert_id"
-            " WHERE events.at >= ? AND events.at < ? ORDER BY sequence LIMIT ?",
-            [*bounds, MAX_EVENTS + 1],
-        ).fetchall()
-    )
-    if len(rows) > MAX_EVENTS:
+            " WHERE events.at >= ? AND events.at < ? ORDER BY sequence",
+            bounds,
+        )
+        return cursor.fetchmany(MAX_EVENTS), cursor.fetchone() is not None
+
+    rows, more = journal.read(between)
+    if more:
         raise InputError(f"more than {MAX_EVENTS} events lie between the two: ask for a shorter time")
     happenings = sorted(
         (Happening(_seconds(at), kind, id, key(*names), Priority(p)) for at, kind, id, *names, p in rows),
@@ -179,8 +183,8 @@ def _floods(times_s: list[float]) -> tuple[int, float]:
         most = max(most, len(recent))
         if len(recent) >= FLOOD_COUNT:
             until_s = recent[-FLOOD_COUNT] + FLOOD_WITHIN_S
-            flood_s += max(0.0, until_s - max(at_s, flood_until_s))
-            flood_until_s = max(flood_until_s, until_s)
+            flood_s += until_s - max(at_s, flood_until_s)
+            flood_until_s = until_s
     return most, flood_s
 
 

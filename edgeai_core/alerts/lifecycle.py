@@ -16,7 +16,7 @@ from edgeai_core.alerts.alert import Alert, AlertState, EventKind
 from edgeai_core.alerts.walltime import Moment
 from edgeai_core.decision import Condition, Priority, Rule
 
-_URGENCY = {Priority.LOW: 0, Priority.MEDIUM: 1, Priority.HIGH: 2}
+_URGENCY = {priority: place for place, priority in enumerate((Priority.LOW, Priority.MEDIUM, Priority.HIGH))}
 _NO_DELAY = Rule()
 
 

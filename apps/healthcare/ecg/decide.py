@@ -359,7 +359,9 @@ def _ventricular(belief: Belief, standing: Set[Code], limits: Limits) -> Code | 
 
 def _counted_s(belief: Belief, from_s: float) -> Sequence[float]:
     """Return the last intervals between beats, of those that began at ``from_s`` or later."""
-    start_s = belief.last_beat_s or 0.0
+    if belief.last_beat_s is None:
+        return ()
+    start_s = belief.last_beat_s
     count = 0
     for interval_s in reversed(belief.rr_s):
         start_s -= interval_s

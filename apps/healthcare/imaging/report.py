@@ -59,8 +59,14 @@ def write_report(folder: Path, output: ImagingOutput, live: Mapping[str, Any]) -
     """Write ``<folder>/<study>/``, the facts last: a reader finds an answer whole or not at all. Raises OSError."""
     place = folder / output.study
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    facts = {**plain_fields(output), **live.get("study", {}), "answered_at": now().iso, "note": NOT_A_DEVICE}
     pictures = {name: live[key]["bytes"] for key, name in (("picture", PICTURE), ("map", MAP)) if key in live}
+    facts = {
+        **plain_fields(output),
+        **live.get("study", {}),
+        "answered_at": now().iso,
+        "note": NOT_A_DEVICE,
+        "pictured": PICTURE in pictures,
+    }
     for name in (PICTURE, MAP):
         if name not in pictures:
             (place / name).unlink(missing_ok=True)

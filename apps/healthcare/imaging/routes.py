@@ -45,6 +45,9 @@ class StudyView(BaseModel):
     note: str = ""
     probabilities: dict[str, float] = {}
     notes: list[str] = []
+    pictured: bool = Field(
+        True, description="whether `picture.jpg` can be had: not of what could not be read"
+    )
 
 
 class Worklist(BaseModel):
@@ -171,6 +174,7 @@ def _waiting(queued: Queued) -> StudyView:
         finding="",
         probability=None,
         triage=4,
+        pictured=False,
     )
 
 

@@ -11,7 +11,7 @@ const WORDS = { FINDING: "Finding", NO_FINDING: "Nothing found", CANNOT_TELL: "C
 
 /**
  * @typedef {{study: string, reference: string, status: keyof typeof WORDS, modality: string, finding: string, probability: number | null,
- *   triage: 1 | 2 | 3 | 4, reason: string, message: string, model: string, version: string, digest: string, answered_at: string}} Study
+ *   triage: 1 | 2 | 3 | 4, reason: string, message: string, model: string, version: string, digest: string, answered_at: string, pictured: boolean}} Study
  * @typedef {{subscribe: (topic: string, callback: (data: any) => void) => () => void, fetch: (path: string, options?: RequestInit) => Promise<Response>}} Api
  */
 
@@ -83,7 +83,8 @@ function build(study, api) {
   const found = study.status === "FINDING";
   const word = found ? study.message : WORDS[study.status];
   const address = `${ADDRESS}/${study.study}`;
-  const facts = make("p", { class: "study-facts" }, study.reference, study.modality, typeof study.probability === "number" ? `probability of a finding ${percent(study.probability)}` : "", study.status === "WAITING" ? "" : TRIAGE[study.triage]);
+  const known = [study.reference, study.modality, typeof study.probability === "number" ? `probability of a finding ${percent(study.probability)}` : "", study.status === "WAITING" ? "" : TRIAGE[study.triage]];
+  const facts = make("p", { class: "study-facts" }, known.filter(Boolean).join(" · "));
   const told = make("div", {}, make("p", { class: "study-word" }, word), ...(found || study.status === "WAITING" ? [] : [make("p", {}, study.message)]), facts);
   const model = make("p", { class: "study-model" });
   if (study.model) model.append(`${study.model} ${study.version}, ${study.digest.slice(0, 12)}. `);
@@ -96,8 +97,9 @@ function build(study, api) {
 function picture(study, address, api) {
   const image = make("img", { alt: "" });
   const button = make("button", { class: "study-picture", type: "button", "aria-pressed": "false", "aria-label": `Picture of ${study.reference}; show what speaks for the finding` }, image);
-  if (study.status === "WAITING") {
+  if (!study.pictured) {
     button.disabled = true;
+    if (study.status !== "WAITING") button.replaceChildren("no picture");
     return button;
   }
   const put = async (/** @type {string} */ name) => {

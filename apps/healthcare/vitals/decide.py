@@ -186,7 +186,7 @@ def judge(
     return Judged(None if nothing else tuple(conditions), score, status, Standing(findings))
 
 
-_ORDER = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2}
+_ORDER = {each: place for place, each in enumerate((Priority.HIGH, Priority.MEDIUM, Priority.LOW))}
 _STATUS = {Priority.HIGH: "EMERGENCY", Priority.MEDIUM: "URGENT", Priority.LOW: "WATCH"}
 _SCORE = {"high": Priority.HIGH, "medium": Priority.MEDIUM, "low-medium": Priority.LOW}
 _CRITICAL = "critical "

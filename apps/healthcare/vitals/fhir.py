@@ -174,11 +174,12 @@ def _measurement(element: Mapping[str, Any], at: str, origin: Origin) -> Measure
 
 def _quantity(element: Mapping[str, Any], at: str, sign: Sign) -> float:
     quantity = _object(element.get("valueQuantity"), f"{at}valueQuantity")
-    if (unit := quantity.get("code")) not in UCUM_UNITS[sign] or quantity.get("system") != UCUM:
+    unit, system = quantity.get("code"), quantity.get("system")
+    if unit not in UCUM_UNITS[sign] or system != UCUM:
+        given = "it has no coded unit" if unit is None else f"unit {_shown(unit)} of {_shown(system)}"
         _fail(
             f"{at}valueQuantity",
-            f"unit {_shown(unit)} of {_shown(quantity.get('system'))}; {sign.value} is taken in"
-            f" {' or '.join(UCUM_UNITS[sign])} of {UCUM}",
+            f"{given}; {sign.value} is taken in {' or '.join(UCUM_UNITS[sign])} of {UCUM}",
         )
     value = quantity.get("value")
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):

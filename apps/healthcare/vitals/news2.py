@@ -31,7 +31,7 @@ PARAMETERS = (
 # (up to and including this value, points); the last row has no end.
 _RESPIRATION = ((8, 3), (11, 1), (20, 0), (24, 2), (math.inf, 3))
 _SPO2_1 = ((91, 3), (93, 2), (95, 1), (math.inf, 0))
-_SPO2_2 = ((83, 3), (85, 2), (87, 1), (92, 0))
+_SPO2_2 = ((83, 3), (85, 2), (87, 1), (math.inf, 0))
 _SPO2_2_ON_OXYGEN = ((94, 1), (96, 2), (math.inf, 3))
 _SYSTOLIC = ((90, 3), (100, 2), (110, 1), (219, 0), (math.inf, 3))
 _PULSE = ((40, 3), (50, 1), (90, 0), (110, 1), (130, 2), (math.inf, 3))
@@ -79,9 +79,7 @@ def _points(sign: Sign, value: float, scale: Scale, on_oxygen: bool) -> int:
         case Sign.SPO2 if scale == 1:
             return _row(_SPO2_1, whole)
         case Sign.SPO2:
-            if whole <= 92:
-                return _row(_SPO2_2, whole)
-            return _row(_SPO2_2_ON_OXYGEN, whole) if on_oxygen else 0
+            return _row(_SPO2_2_ON_OXYGEN if on_oxygen and whole > 92 else _SPO2_2, whole)
         case Sign.OXYGEN:
             return 2 if value > 0 else 0
         case Sign.SYSTOLIC:

@@ -14,10 +14,12 @@ from hypothesis import settings
 
 from edgeai_core.alerts.journal import Journal
 from edgeai_core.alerts.lifecycle import Change
+from edgeai_core.alerts.sink import AlertSink
 from edgeai_core.alerts.walltime import Moment
-from edgeai_core.decision import Condition, Decision, Priority
+from edgeai_core.decision import Condition, Decision, Priority, Rule
 from edgeai_core.loop.cycle import Cycle, Fault
 from edgeai_core.loop.snapshot import Snapshot
+from edgeai_core.sample import Sample, View
 
 settings.register_profile("unhurried", deadline=None)  # no property depends on the machine's speed
 settings.load_profile("unhurried")
@@ -128,3 +130,33 @@ def logged() -> Iterator[Callable[[str], threading.Event]]:
     yield watch
     for handler in handlers:
         logger.removeHandler(handler)
+
+
+@pytest.fixture
+def sink(journal_path: Path) -> Iterator[Callable[..., AlertSink]]:
+    """Return a function that makes an alert sink of a loop; they are closed at the end."""
+    made: list[AlertSink] = []
+
+    def make(rules: dict[str, Rule] | None = None, journal: Any = journal_path, **options: Any) -> AlertSink:
+        made.append(AlertSink("healthcare", "ecg", rules or {}, journal, device="ward-3", **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def events_of(path: Path) -> list[tuple[str, str, str]]:
+    """Return what a journal holds: kind, code and subject of every event."""
+    journal = Journal(path, device="ward-3", read_only=True)
+    found = [
+        (event.kind, event.alert.code, event.alert.subject) for event in journal.events_after(0, limit=1000)
+    ]
+    journal.close()
+    return found
+
+
+def study(sequence: int) -> dict[str, View[str]]:
+    """Return the views of a cycle that was given one study of a durable input."""
+    sample = Sample("study", time_ns=0, received_ns=0, sequence=sequence)
+    return {"studies": View((sample,), age_ns=0)}

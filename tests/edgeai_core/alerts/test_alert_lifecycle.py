@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
@@ -10,7 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeai_core.alerts.alert import Alert, AlertState
-from edgeai_core.alerts.lifecycle import Change, Key, Watch, acknowledge, due_ns, merge, observe, transition
+from edgeai_core.alerts.lifecycle import (
+    Change,
+    EscalationStep,
+    Key,
+    Observed,
+    Watch,
+    acknowledge,
+    due_ns,
+    merge,
+    more_urgent,
+    observe,
+    transition,
+)
 from edgeai_core.alerts.walltime import Moment
 from edgeai_core.decision import Condition, Priority, Rule
 
@@ -160,6 +172,25 @@ def test_of_two_conditions_of_one_incident_the_more_urgent_counts() -> None:
     assert watch_all([(1, (low, VF, low))], {}) == [(1, "began", VF)]
 
 
+def test_a_standing_condition_that_rises_is_told_again_and_ends_as_the_gravest_that_it_was() -> None:
+    low, medium = (replace(VF, priority=each) for each in (Priority.LOW, Priority.MEDIUM))
+    looks: list[Any] = [
+        (1, (low,)),
+        (1, (medium,)),
+        (1, (medium,)),
+        (1, (low,)),
+        (1, (VF,)),
+        (1, (low,)),
+        (1, ()),
+    ]
+    assert watch_all(looks, {}) == [
+        (1, "began", low),
+        (2, "began", medium),
+        (5, "began", VF),
+        (7, "ended", VF),
+    ]
+
+
 def test_a_rise_in_priority_updates_the_alert_and_takes_back_the_acknowledgement() -> None:
     alert = acknowledge(raised(condition=replace(VF, priority=Priority.LOW)), "nurse", "t1")
     assert alert is not None
@@ -197,6 +228,16 @@ def test_a_latched_alert_whose_condition_comes_back_is_raised_again_under_its_id
     again = transition(latched[0], change(True, alert_id="second"), "ward-3")
     assert again is not None
     assert (again[1], again[0].state, again[0].id) == ("raised", AlertState.RAISED, "first")
+
+
+def test_a_latched_alert_that_comes_back_no_graver_keeps_what_it_said_and_who_was_called() -> None:
+    alert = replace(raised(latched=True), active=False, escalation=1, escalated_to="nurse", escalated_at="t1")
+    for priority in (Priority.HIGH, Priority.LOW):
+        again = transition(
+            alert, change(True, Condition("VF", "patient-1", priority, "Fibrillation")), "ward-3"
+        )
+        assert again is not None
+        assert again == (replace(alert, active=True, updated_at=again[0].updated_at), "raised")
 
 
 def test_a_condition_that_comes_back_after_the_alert_cleared_is_a_new_alert() -> None:
@@ -292,3 +333,149 @@ def test_an_adopted_alert_goes_on_without_a_second_begin_and_ends_when_its_condi
     standing = {Key("VF", "patient-1"): Watch(VF, 0, standing=True)}
     assert observe(standing, (VF,), {}, 10).began == ()
     assert observe(standing, (), {}, 10).ended == (VF,)
+
+
+def test_every_step_up_in_priority_is_a_rise_and_nothing_else_is() -> None:
+    ranks = [Priority.LOW, Priority.MEDIUM, Priority.HIGH]
+    for one in ranks:
+        for other in ranks:
+            rises = ranks.index(one) > ranks.index(other)
+            assert more_urgent(one, other) is rises
+            standing = raised(condition=replace(VF, priority=other))
+            after = transition(standing, change(True, replace(VF, priority=one)), "ward-3")
+            assert (after is not None) is rises
+
+
+def test_the_time_at_which_a_change_is_due_is_the_earliest_of_all_delays() -> None:
+    second = 1_000_000_000
+    rules = {
+        "VF": Rule(raise_after_s=3, clear_after_s=20),
+        "LEAD_OFF": Rule(raise_after_s=1, clear_after_s=2),
+    }
+    waits = {Key("VF", "patient-1"): Watch(VF, 5 * second)}
+    gone = {Key("LEAD_OFF", "patient-1"): Watch(LEAD_OFF, 0, gone_ns=4 * second, standing=True)}
+    stands = {Key("VF", "patient-2"): Watch(VF, 0, standing=True)}
+    assert due_ns(waits, rules) == 8 * second
+    assert due_ns(gone, rules) == 6 * second
+    assert due_ns(waits | gone | stands, rules) == 6 * second
+    assert due_ns(waits, {}) == 5 * second
+    assert due_ns(stands, rules) is None
+
+
+def test_an_alert_latches_only_where_its_change_says_so() -> None:
+    said = change(True)
+    plain = Change(True, "healthcare", "ecg", VF, said.moment, "a", "healthcare.ecg")
+    made = transition(None, plain, "ward-3")
+    assert made is not None
+    assert not made[0].latched
+
+
+def test_what_the_life_cycle_was_given_and_gave_cannot_be_changed_afterwards() -> None:
+    for record, name in (
+        (Watch(VF, 0), "since_ns"),
+        (Observed({}), "began"),
+        (change(True), "holds"),
+        (EscalationStep(Priority.HIGH, 1.0, "nurse"), "role"),
+    ):
+        with pytest.raises(FrozenInstanceError):
+            setattr(record, name, getattr(record, name))
+
+
+# Copies of another device's alerts
+
+
+def test_the_first_copy_stands_as_it_was_sent_and_is_called_what_it_is() -> None:
+    sent = raised(latched=True)
+    known = replace(sent, acknowledged_at="t1", acknowledged_by="anna")
+    for received, kind in (
+        (sent, "raised"),
+        (known, "acknowledged"),
+        (replace(sent, active=False), "latched"),
+    ):
+        assert merge(None, received, "t9") == (replace(received, updated_at="t9"), kind)
+    over = replace(known, active=False)
+    assert merge(None, over, "t9") == (replace(over, updated_at="t9", cleared_at="t9"), "cleared")
+    told = replace(over, cleared_at="t3")
+    assert merge(None, told, "t9") == (replace(told, updated_at="t9"), "cleared")
+
+
+def test_a_copy_whose_priority_rises_is_unanswered_again_and_called_from_the_beginning() -> None:
+    own = replace(
+        raised(condition=replace(VF, priority=Priority.MEDIUM)), acknowledged_at="t1", acknowledged_by="anna",
+        escalation=2, escalated_to="physician", escalated_at="t1", silenced_at="t1", silenced_until="t8",
+    )  # fmt: skip
+    sent = replace(raised(), title="worse", evidence={"confidence": 0.9})
+    result = merge(own, sent, "t9")
+    assert result is not None
+    after, kind = result
+    assert (kind, after.state, after.priority, after.title) == (
+        "updated",
+        AlertState.RAISED,
+        Priority.HIGH,
+        "worse",
+    )
+    assert after.evidence == {"confidence": 0.9}
+    assert (after.acknowledged_by, after.escalation, after.escalated_to, after.escalated_at) == (
+        None,
+        0,
+        None,
+        None,
+    )
+    assert (after.silenced_until, after.updated_at, after.raised_at) == (None, "t9", own.raised_at)
+
+
+def test_an_acknowledgement_that_is_sent_is_taken_with_its_name_or_that_of_the_device() -> None:
+    own = raised()
+    sent = replace(own, acknowledged_at="t1", acknowledged_by="anna")
+    for received, by in ((sent, "anna"), (replace(sent, acknowledged_by=None), "ward-3")):
+        result = merge(own, received, "t9")
+        assert result is not None
+        after, kind = result
+        assert (kind, after.acknowledged_at, after.acknowledged_by, after.updated_at) == (
+            "acknowledged",
+            "t1",
+            by,
+            "t9",
+        )
+        assert (after.active, after.cleared_at) == (True, None)
+    mine = replace(own, acknowledged_at="t2", acknowledged_by="ben")
+    assert merge(mine, sent, "t9") is None
+
+
+def test_an_acknowledgement_clears_a_copy_that_was_latched() -> None:
+    own = replace(raised(latched=True), active=False)
+    result = merge(own, replace(own, acknowledged_at="t1", acknowledged_by="anna"), "t9")
+    assert result is not None
+    assert (result[1], result[0].state, result[0].cleared_at) == ("acknowledged", AlertState.CLEARED, "t9")
+
+
+def test_a_copy_ends_when_its_device_says_so_at_the_time_it_says() -> None:
+    own = raised()
+    for sent, cleared_at in (
+        (replace(own, active=False, cleared_at="t3"), "t3"),
+        (replace(own, active=False), "t9"),
+    ):
+        result = merge(own, sent, "t9")
+        assert result is not None
+        assert (result[1], result[0].state, result[0].cleared_at) == (
+            "cleared",
+            AlertState.CLEARED,
+            cleared_at,
+        )
+    latched = replace(raised(latched=True), silenced_at="t1", silenced_until="t99", silenced_by="ben")
+    result = merge(latched, replace(latched, active=False), "t9")
+    assert result is not None
+    assert (result[1], result[0].cleared_at, result[0].silenced_until) == ("latched", None, "t99")
+
+
+def test_a_latched_copy_comes_back_with_its_device_and_one_that_has_cleared_never() -> None:
+    own = replace(raised(latched=True), active=False, silenced_at="t1", silenced_until="t99")
+    result = merge(own, replace(own, active=True), "t9")
+    assert result is not None
+    assert (result[1], result[0].state, result[0].silenced_until) == ("raised", AlertState.RAISED, None)
+    over = replace(own, cleared_at="t5", latched=False)
+    assert merge(over, replace(own, active=True), "t9") is None
+    seen = merge(over, replace(over, acknowledged_at="t6", acknowledged_by="anna"), "t9")
+    assert seen is not None
+    assert (seen[1], seen[0].acknowledged_by, seen[0].cleared_at) == ("acknowledged", "anna", "t5")
+    assert merge(seen[0], replace(over, acknowledged_at="t7"), "t10") is None

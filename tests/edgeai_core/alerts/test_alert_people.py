@@ -54,6 +54,11 @@ def test_a_clock_set_back_before_a_silence_ends_it(raised: Alert) -> None:
     assert not silenced(quiet, T1)
 
 
+def test_half_a_silence_is_none(raised: Alert) -> None:
+    assert not silenced(replace(raised, silenced_until=T3), T1)
+    assert not silenced(replace(raised, silenced_at=T0), T1)
+
+
 def test_what_calls_nobody_cannot_be_silenced(raised: Alert) -> None:
     known = acknowledge(raised, "anna", T1)
     assert known is not None

@@ -49,6 +49,16 @@ def test_a_body_of_the_limit_passes_and_one_byte_more_does_not(start: Any, probl
         problem(client.post("/v1/alerts", content=b'"' + b"x" * 2047 + b'"', headers=JSON), 413)
 
 
+def test_a_body_that_says_it_is_too_large_is_refused_before_any_of_it_is_sent(shared: Any) -> None:
+    head = (
+        f"POST /v1/alerts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {shared.token('device', 'd3')}\r\n"
+        f"Expect: 100-continue\r\nContent-Length: {2 << 30}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=20) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
 def test_of_somebody_unknown_no_body_is_read_but_a_small_one_to_sign_in(shared: Any, problem: Any) -> None:
     with shared.client(None) as client:
         problem(client.post("/v1/alerts", content=b"x" * MEGABYTE, headers=JSON), 401)

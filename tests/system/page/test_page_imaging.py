@@ -47,13 +47,14 @@ def server(tmp_path: Path) -> Iterator[Running]:
 
 
 def answer(
-    server: Running, letter: str, status: Status, triage: Triage, probability: float | None, **more: Any
-) -> str:
+    server: Running, letter: str, status: Status, triage: Triage, probability: float | None,
+    *, pictured: bool = True, **more: Any,
+) -> str:  # fmt: skip
     study = letter * 32
     grey = phantom(seed=ord(letter))
     relief = np.zeros((7, 7), np.float32)
     relief[3, 2] = 1.0
-    live = {"picture": {"media_type": "image/jpeg", "bytes": picture_of(grey)}}
+    live = {"picture": {"media_type": "image/jpeg", "bytes": picture_of(grey)}} if pictured else {}
     if status is not Status.REFUSED:
         laid = map_over(grey, Box(0, 0, grey.shape[1], grey.shape[0]), relief, probability or 0.0)
         live["map"] = {"media_type": "image/jpeg", "bytes": laid}
@@ -85,7 +86,8 @@ def test_the_worklist_shows_pictures_their_maps_and_new_studies_by_themselves(
         "WAITING",
     ]
     first = page.text(".study")
-    for word in ("Pneumonia suspected", "97 %", "film-b.png", "imaging-xray 1.0.0", "abababababab"):
+    said = "film-b.png · xray · probability of a finding 97 % · now"
+    for word in ("Pneumonia suspected", said, "imaging-xray 1.0.0", "abababababab"):
         assert word in first
     page.evaluate(f"{ROWS}[0].querySelector('button').click()")
     page.until(f"{ROWS}[0].querySelector('img').dataset.shows === 'map.jpg'")
@@ -99,6 +101,13 @@ def test_the_worklist_shows_pictures_their_maps_and_new_studies_by_themselves(
     publisher.publish("healthcare.imaging/study", {}, time.monotonic_ns())
     page.until(f"{ROWS}.length === 5 && {ROWS}[0].dataset.study === 'd'.repeat(32)", within_s=8.0)
     publisher.close()
+
+    # What could not be read has no picture: nobody asks for one, and nothing is complained of.
+    answer(server, "e", Status.REFUSED, Triage.UNCLEAR, None, pictured=False, message="the JPEG is cut off")
+    page.open(f"{server.url}/")
+    page.until(f"{ROWS}.length === 6 && {ROWS}.some(row => row.innerText.includes('the JPEG is cut off'))")
+    assert page.evaluate(f"{ROWS}.some(row => row.innerText.includes('no picture'))")
+    assert not any("e" * 32 + "/picture.jpg" in address for address in page.requests)
 
     page.size(380, 800)
     assert page.evaluate("document.documentElement.scrollWidth") <= 380

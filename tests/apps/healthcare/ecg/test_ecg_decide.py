@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 from hypothesis import given
@@ -12,53 +12,29 @@ from hypothesis import strategies as st
 from apps.healthcare.ecg.decide import (
     ACTION,
     PRIORITIES,
-    STRIP,
     Code,
+    EcgOutput,
     Limits,
     Standing,
     Subject,
     decide,
     rate_bpm,
 )
-from apps.healthcare.ecg.ectopy import Ectopy
 from apps.healthcare.ecg.fuse import Belief
 from edgeai_core.decision import Priority
-
-LIMITS = Limits()
-SUBJECT = Subject("bed-4", ("II", "V1"))
-NOTHING = Standing()
-VF, VT = Code.VENTRICULAR_FIBRILLATION, Code.VENTRICULAR_TACHYCARDIA
-SLOW, FAST = Code.EXTREME_BRADYCARDIA, Code.EXTREME_TACHYCARDIA
-
-
-def rr(rate_bpm: float, intervals: int = 20) -> tuple[float, ...]:
-    return (60.0 / rate_bpm,) * intervals
-
-
-WELL = Belief(
-    time_s=60.0,
-    connected=(True, True),
-    quality=0.9,
-    amplitude_mv=1.2,
-    ventricular=0.02,
-    fibrillation=0.0,
-    readable=True,
-    busy=0.05,
-    rr_s=rr(70.0),
-    last_beat_s=59.8,
-    beat_score=0.97,
-    pause_s=0.1,
-    heart_rate_bpm=70.0,
+from tests.apps.healthcare.ecg.hearts import (
+    FAST,
+    LIMITS,
+    NOTHING,
+    SLOW,
+    SUBJECT,
+    VF,
+    VT,
+    WELL,
+    codes,
+    rr,
+    stands,
 )
-
-
-def stands(*codes: Code, until_s: float = -math.inf) -> Standing:
-    return Standing(frozenset(codes), until_s)
-
-
-def codes(belief: Belief, standing: Standing | None = NOTHING, limits: Limits = LIMITS) -> list[str] | None:
-    conditions = decide(belief, standing, limits, SUBJECT).conditions
-    return None if conditions is None else [each.code for each in conditions]
 
 
 def test_a_heart_that_is_well_is_normal_and_raises_nothing() -> None:
@@ -329,7 +305,15 @@ def test_a_rate_lies_between_its_fastest_and_its_slowest_interval(rr_s: list[flo
         {"rate_margin": 0.5},
         {"bradycardia_busy": 0.0},
         {"fibrillation": 0.7},
+        {"fibrillation": 0.0},
         {"fibrillation_after_vt": 1.1},
+        {"rate_margin": -0.1},
+        {"bradycardia_busy": 1.1},
+        {"bradycardia_beats": 33},
+        {"tachycardia_beats": 1},
+        {"tachycardia_beats": 33},
+        {"tachycardia_bpm": math.inf},
+        {"ectopy_s": math.nan},
     ],
 )
 def test_limits_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
@@ -337,142 +321,77 @@ def test_limits_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
         Limits(**wrong)  # type: ignore[arg-type]
 
 
+def test_limits_at_their_edges_are_taken() -> None:
+    Limits(ventricular=0.2, ventricular_over=0.2)
+    Limits(fibrillation=1.0, fibrillation_after_vt=1.0)
+    Limits(rate_margin=0.0, bradycardia_busy=1.0)
+    Limits(bradycardia_beats=2, tachycardia_beats=2)
+    Limits(bradycardia_beats=32, tachycardia_beats=32)
+    Limits(asystole_s=1.0, activity_mv=0.01, vt_bpm=0.5, bradycardia_bpm=0.5)
+
+
+def test_vt_begins_at_120_a_minute() -> None:
+    wide = replace(WELL, ventricular=0.9, fibrillation=0.1)
+    assert codes(replace(wide, rr_s=rr(119.9))) == []
+    assert codes(replace(wide, rr_s=rr(120.0))) == [VT]
+
+
+def test_nothing_at_all_in_the_signal_is_neither_vf_nor_judged_by_a_probability_of_nothing() -> None:
+    assert codes(replace(WELL, ventricular=0.0)) == []
+    assert codes(replace(WELL, ventricular=0.99, fibrillation=1.0, amplitude_mv=0.0)) == []
+    assert codes(replace(WELL, amplitude_mv=None), None) is None
+    assert codes(replace(WELL, amplitude_mv=None, pause_s=9.0), stands(SLOW)) == [SLOW]
+
+
+def test_a_rate_needs_two_beats() -> None:
+    assert rate_bpm((0.5,), 2) == 120.0
+    assert rate_bpm((0.5,), 1) is None
+    assert rate_bpm((), 2) is None
+
+
+def test_beats_without_a_score_give_no_confidence_and_no_beats_no_rate() -> None:
+    assert (
+        decide(replace(WELL, rr_s=rr(30.0), beat_score=None), NOTHING, LIMITS, SUBJECT).output.confidence
+        == 0.0
+    )
+    assert codes(replace(WELL, rr_s=(), last_beat_s=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("belief", "rhythm"),
+    [
+        (WELL, "no alarm"),
+        (replace(WELL, ventricular=0.97, fibrillation=0.9), "VF"),
+        (replace(WELL, ventricular=0.97, fibrillation=0.1, rr_s=rr(180.0)), "VT"),
+        (replace(WELL, pause_s=4.0, amplitude_mv=0.05), "asystole"),
+        (replace(WELL, rr_s=rr(35.0)), "bradycardia"),
+        (replace(WELL, rr_s=rr(150.0)), "tachycardia"),
+        (replace(WELL, readable=False), "cannot tell"),
+        (replace(WELL, connected=(False, False)), "no alarm"),
+    ],
+)
+def test_the_rhythm_is_told_in_a_word(belief: Belief, rhythm: str) -> None:
+    assert decide(belief, NOTHING, LIMITS, SUBJECT).output.rhythm == rhythm
+
+
+def test_a_heart_rate_is_not_shown_of_leads_that_are_off_and_leads_need_no_names() -> None:
+    off = decide(replace(WELL, connected=(False, False)), NOTHING, LIMITS, Subject("bed-4"))
+    assert (off.output.heart_rate_bpm, off.output.leads_off) == (None, ())
+    one = decide(replace(WELL, connected=(False, True)), NOTHING, LIMITS, Subject("bed-4", ("II",)))
+    assert (one.output.heart_rate_bpm, one.output.leads_off) == (70.0, ("II",))
+
+
+def test_what_others_get_says_nothing_until_something_is_known_and_stays_as_it_is() -> None:
+    output = EcgOutput("bed-4", "CANNOT_TELL")
+    assert (output.time_s, output.simulated, output.rhythm) == (0.0, False, "cannot tell")
+    assert not Subject("bed-4").simulated
+    for record, name in ((output, "status"), (LIMITS, "vt_bpm"), (SUBJECT, "patient"), (NOTHING, "codes")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(record, name, getattr(record, name))
+
+
 def test_no_heart_rate_is_shown_where_there_are_no_beats_to_count() -> None:
     fibrillating = replace(WELL, ventricular=0.99, fibrillation=0.99, amplitude_mv=1.0, heart_rate_bpm=183.0)
     decision = decide(fibrillating, NOTHING, LIMITS, SUBJECT)
     assert decision.output.condition == Code.VENTRICULAR_FIBRILLATION
     assert decision.output.heart_rate_bpm is None
-
-
-# What is not critical: ventricular beats and atrial fibrillation
-
-
-def ectopic(**known: object) -> Belief:
-    return replace(WELL, ectopy=Ectopy(**known))  # type: ignore[arg-type]
-
-
-RUN, COUPLET, BIGEMINY = Code.PVC_RUN, Code.PVC_COUPLET, Code.PVC_BIGEMINY
-AFIB = Code.ATRIAL_FIBRILLATION
-
-
-def test_a_lesser_rhythm_is_told_with_its_priority_and_asks_nobody_to_come_at_once() -> None:
-    for belief, code, priority, rhythm in (
-        (
-            ectopic(run_s=59.0, run_beats=4, run_bpm=150.4, certainty=0.8),
-            RUN,
-            Priority.MEDIUM,
-            "ventricular run",
-        ),
-        (ectopic(couplet_s=59.0, certainty=0.8), COUPLET, Priority.LOW, "ventricular couplets"),
-        (ectopic(bigeminy_s=59.0, certainty=0.8), BIGEMINY, Priority.LOW, "ventricular bigeminy"),
-        (
-            ectopic(per_minute=12, certainty=0.8),
-            Code.FREQUENT_PVC,
-            Priority.LOW,
-            "frequent ventricular beats",
-        ),
-        (replace(WELL, atrial=0.95), AFIB, Priority.MEDIUM, "atrial fibrillation"),
-    ):
-        decision = decide(belief, NOTHING, LIMITS, SUBJECT)
-        assert decision.conditions is not None
-        (condition,) = decision.conditions
-        assert (condition.code, condition.subject, condition.priority) == (code, "bed-4", priority)
-        output = decision.output
-        assert (output.status, output.action, output.rhythm) == ("NORMAL", "", rhythm)
-        assert (output.condition, output.confidence) == (code, condition.evidence["confidence"])
-        assert output.confidence == (0.95 if code == AFIB else 0.8)
-        assert condition.evidence["condition"] == condition.title
-        assert condition.evidence["picture"] == STRIP
-        assert not {"status", "action"} & set(condition.evidence)
-
-
-def test_evidence_tells_how_many_ventricular_beats_and_what_the_run_was() -> None:
-    conditions = decide(
-        ectopic(per_minute=7, run_s=59.0, run_beats=4, run_bpm=150.4, certainty=0.8), NOTHING, LIMITS, SUBJECT
-    ).conditions
-    assert conditions is not None
-    evidence = conditions[0].evidence
-    assert (evidence["ventricular_beats_last_minute"], evidence["run_beats"], evidence["run_bpm"]) == (
-        7,
-        4,
-        150,
-    )
-    (couplet,) = decide(ectopic(couplet_s=59.0), NOTHING, LIMITS, SUBJECT).conditions or ()
-    assert couplet.evidence["ventricular_beats_last_minute"] == 0
-    assert "run_beats" not in couplet.evidence
-    (atrial,) = decide(replace(WELL, atrial=0.95), NOTHING, LIMITS, SUBJECT).conditions or ()
-    assert "ventricular_beats_last_minute" not in atrial.evidence
-
-
-def test_of_all_that_ventricular_beats_give_only_the_gravest_is_told() -> None:
-    known = {
-        "per_minute": 30,
-        "bigeminy_s": 59.0,
-        "couplet_s": 59.0,
-        "run_s": 59.0,
-        "run_beats": 3,
-        "run_bpm": 150.0,
-    }
-    for code, key in ((RUN, "run_s"), (COUPLET, "couplet_s"), (BIGEMINY, "bigeminy_s")):
-        assert codes(ectopic(**known)) == [code]
-        del known[key]
-    assert codes(ectopic(**known)) == [Code.FREQUENT_PVC]
-
-
-def test_a_run_is_told_for_a_minute_after_its_last_beat() -> None:
-    assert codes(ectopic(run_s=0.1)) == [RUN]
-    assert codes(ectopic(run_s=0.0)) == []
-    assert codes(ectopic(run_s=55.0), limits=Limits(ectopy_s=5.0)) == []
-
-
-def test_a_run_that_was_part_of_a_ventricular_tachycardia_is_not_told_again() -> None:
-    assert codes(ectopic(run_s=58.0), stands(until_s=58.0)) == []
-    assert codes(ectopic(run_s=58.1), stands(until_s=58.0)) == [RUN]
-    assert codes(replace(ectopic(run_s=58.0), ventricular=0.9, rr_s=rr(180.0))) == [VT]
-
-
-def test_ventricular_beats_are_frequent_from_their_limit_on() -> None:
-    assert codes(ectopic(per_minute=9)) == []
-    assert codes(ectopic(per_minute=10)) == [Code.FREQUENT_PVC]
-    assert codes(ectopic(per_minute=60), stands(until_s=0.0)) == []
-    assert codes(ectopic(per_minute=60), stands(until_s=-0.1)) == [Code.FREQUENT_PVC]
-
-
-def test_atrial_fibrillation_holds_until_it_is_clearly_over() -> None:
-    assert codes(replace(WELL, atrial=0.89)) == []
-    assert codes(replace(WELL, atrial=0.9)) == [AFIB]
-    assert codes(replace(WELL, atrial=0.3), stands(AFIB)) == [AFIB]
-    assert codes(replace(WELL, atrial=0.29), stands(AFIB)) == []
-    assert codes(replace(WELL, atrial=None), stands(AFIB)) == []
-
-
-def test_lesser_rhythms_are_told_beside_a_rate_that_is_too_fast_or_too_slow() -> None:
-    assert codes(replace(WELL, atrial=0.95, rr_s=rr(150.0))) == [FAST, AFIB]
-    assert codes(replace(WELL, atrial=0.95, rr_s=rr(35.0))) == [SLOW, AFIB]
-    decision = decide(replace(WELL, atrial=0.95, rr_s=rr(150.0)), NOTHING, LIMITS, SUBJECT)
-    assert (decision.output.status, decision.output.condition) == ("CRITICAL", FAST)
-
-
-def test_while_nothing_can_be_told_lesser_rhythms_stand() -> None:
-    unreadable = replace(WELL, readable=False)
-    assert codes(unreadable, stands(RUN, AFIB)) == [RUN, AFIB]
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"atrial": 1.0},
-        {"atrial_over": 0.0},
-        {"atrial": 0.2},
-        {"pvc_per_minute": 0},
-        {"ectopy_s": 0.0},
-    ],
-)
-def test_limits_of_lesser_rhythms_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"atrial|pvc_per_minute"):
-        Limits(**wrong)  # type: ignore[arg-type]
-
-
-def test_limits_of_lesser_rhythms_at_their_edges_are_taken() -> None:
-    Limits(atrial=0.5, atrial_over=0.5)
-    Limits(pvc_per_minute=1, ectopy_s=0.1)

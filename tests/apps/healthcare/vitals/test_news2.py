@@ -55,6 +55,12 @@ def test_every_saturation_on_scale_2_scores_by_the_supply_of_oxygen(
             assert score.points == {Sign.SPO2: points, Sign.OXYGEN: 2 if oxygen else 0}, value
 
 
+def test_any_supply_of_oxygen_counts_and_an_unknown_one_as_air() -> None:
+    little = news2({Sign.SPO2: 97.0, Sign.OXYGEN: 0.5}, 2)
+    assert little.points == {Sign.SPO2: 3, Sign.OXYGEN: 2}
+    assert news2({Sign.SPO2: 97.0}, 2).points == {Sign.SPO2: 0}
+
+
 def test_every_tenth_of_a_degree_scores_as_the_chart_has_it() -> None:
     for first, last, points in TEMPERATURE_TENTHS:
         for tenths in range(first, last + 1):

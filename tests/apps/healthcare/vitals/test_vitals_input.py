@@ -116,7 +116,7 @@ WRONG: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("code", lambda b: b["code"]["coding"][0].update(code="1-8"), "code: no LOINC code"),
     ("system", lambda b: b["code"]["coding"][0].update(system="urn:x"), "code: no LOINC code"),
     ("unit", lambda b: b["valueQuantity"].update(code="mm[Hg]"), "unit 'mm\\[Hg\\]'"),
-    ("no unit", lambda b: b["valueQuantity"].pop("code"), "unit None"),
+    ("no unit", lambda b: b["valueQuantity"].pop("code"), "no coded unit"),
     ("unit system", lambda b: b["valueQuantity"].update(system="urn:x"), "of 'urn:x'"),
     ("value", lambda b: b["valueQuantity"].update(value="22"), "must be a number"),
     ("bool", lambda b: b["valueQuantity"].update(value=True), "must be a number"),
