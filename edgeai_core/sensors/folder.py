@@ -36,9 +36,9 @@ _log = logging.getLogger(__name__)
 class FolderSource:
     """Plays the pictures of a folder (and below it) in the order of their names, ``rate_hz`` of them a second.
 
-    A file that cannot be read is skipped, counted as lost in the sequence, and named in the log with the reason. A
-    single file is a folder of one, a zip file one of its pictures. ``open`` raises InputError where there is no picture;
-    ``read`` where none could be read.
+    A file that cannot be read is skipped, counted as lost in the sequence, and named in the log with the reason.
+    A single file is a folder of one, a zip file one of its pictures. ``open`` raises InputError where there is no
+    picture; ``read`` where none could be read.
     """
 
     def __init__(self, name: str, path: Path, rate_hz: float, *, repeat: bool = False) -> None:
