@@ -156,7 +156,7 @@ class Judge:
     heat_at: float = 1.0
 
     def evidence(self, features: Features) -> tuple[Floats, Floats]:
-        """Return what the heads say, (n, 2, 4 or 5), and the heat (n, grid, grid)."""
+        """Return what the heads say, (n, 2, 4 or 6), and the heat (n, grid, grid)."""
         odd = smooth(self.bank.heat(features.places))
         columns = [
             (top_mean(odd) - self.bank_z[0]) / self.bank_z[1],
@@ -168,8 +168,8 @@ class Judge:
             like = self.places.heat(features.places)
             columns.append(worst(like))
             if self.tuned is not None and features.pictures is not None:
-                tuned, like = self.tuned.judge(features.pictures())
-                columns.append(tuned)
+                *tuned, like = self.tuned.judge(features.pictures())
+                columns += tuned
             heat = np.maximum(heat, 2 / (1 + np.exp(-np.clip(like - np.float32(self.places_at), -60, 60))))
         return np.stack(columns, axis=1).astype(np.float32), np.asarray(heat, np.float32)
 
@@ -238,8 +238,8 @@ def judge_graph(judge: Judge, size: int) -> Any:
         like = judge.places.append(graph, places)
         columns.append(append_worst(graph, like))
         if judge.tuned is not None:
-            tuned, like = judge.tuned.append(graph)
-            columns.append(tuned)
+            *tuned, like = judge.tuned.append(graph)
+            columns += tuned
         share = graph.node("Sigmoid", graph.node("Sub", like, graph.constant(judge.places_at)))
         heat = graph.node("Max", heat, graph.node("Mul", share, graph.constant(2.0)))
     total = _joined(graph, judge, columns)

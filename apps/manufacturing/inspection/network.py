@@ -23,15 +23,19 @@ from apps.manufacturing.inspection.places import WORST, Places, append_worst
 FIRST, LAST = "stride4", "stride16"
 """The taps of the backbone between which its blocks are taught anew."""
 
+_WIDE = 112
+"""Channels at LAST."""
+
 _PREFIX = "tuned/"
 _CHUNK = 16
 
 
 class TunedNetwork(nn.Module):
-    """Pictures -> how like a defect every place is, and so the picture: the mean of its worst places.
+    """Pictures -> how like a defect every place is, and the picture: by its worst places and as a whole.
 
     It begins where heads of fixed features ended: with ``whitening`` and ``places`` as they were taught on the
-    backbone as it ships. From there the blocks and the places' two layers are taught on.
+    backbone as it ships. From there the blocks and the places' two layers are taught on (first the head, then all:
+    A. Kumar et al., ICLR 2022), and with them a logit of what stride 16 shows over the whole picture.
     """
 
     def __init__(self, whitening: Whitening, places: Places) -> None:
@@ -49,9 +53,10 @@ class TunedNetwork(nn.Module):
         self.first_bias = nn.Parameter(torch.from_numpy(places.first_bias.copy()))
         self.second = nn.Parameter(torch.from_numpy(places.second.copy()))
         self.second_bias = nn.Parameter(torch.tensor(places.second_bias, dtype=torch.float32))
+        self.whole = nn.Parameter(torch.zeros(2 * _WIDE))
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits of pictures (n,) and of places (n, grid, grid).
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the logits by the worst places (n,), of the whole (n,), to be added, and of places (n, grid, grid).
 
         ``pictures`` (n, size, size, 3) uint8, prepared, their size a multiple of 16.
         """
@@ -72,17 +77,19 @@ class TunedNetwork(nn.Module):
         seen = (local - self.get_buffer("centre")) @ self.get_buffer("basis")
         hidden = functional.relu(seen @ self.first + self.first_bias)
         heat = hidden @ self.second + self.second_bias
-        return heat.flatten(1).topk(WORST, dim=1).values.mean(dim=1), heat
+        flat = values[LAST].flatten(2)
+        whole = torch.cat([flat.mean(2), flat.amax(2)], 1) @ self.whole
+        return heat.flatten(1).topk(WORST, dim=1).values.mean(dim=1), whole, heat
 
-    def judge(self, pictures: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+    def judge(self, pictures: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
         """Return what ``forward`` does, as arrays."""
         self.eval()
         with torch.no_grad():
             found = [
                 self(torch.from_numpy(pictures[at : at + _CHUNK])) for at in range(0, len(pictures), _CHUNK)
             ]
-        worst, heat = (torch.cat(each).numpy() for each in zip(*found, strict=True))
-        return worst, heat
+        worst, whole, heat = (torch.cat(each).numpy() for each in zip(*found, strict=True))
+        return worst, whole, heat
 
     def rounded(self) -> TunedNetwork:
         """Round the blocks' weights to half precision, in which they are stored; return this network."""
@@ -91,14 +98,21 @@ class TunedNetwork(nn.Module):
                 weight.copy_(weight.half().float())
         return self
 
-    def append(self, graph: Graph) -> tuple[str, str]:
+    def append(self, graph: Graph) -> tuple[str, str, str]:
         """Append the same to a graph that holds the backbone; return the names of what ``forward`` does."""
         taps = _append_blocks(graph, {name: _array(each) for name, each in self.blocks.items()})
         local = self._whitening.append(graph, append_local(graph, FIRST, taps["stride8"], taps[LAST]))
         second_bias = float(self.second_bias.detach())
         places = Places(_array(self.first), _array(self.first_bias), _array(self.second), second_bias)
         heat = places.append(graph, local)
-        return append_worst(graph, heat), heat
+        mean = graph.node("ReduceMean", taps[LAST], axes=[2, 3], keepdims=0)
+        most = graph.node("ReduceMax", taps[LAST], axes=[2, 3], keepdims=0)
+        pooled = graph.node("Concat", mean, most, axis=1)
+        return (
+            append_worst(graph, heat),
+            graph.node("MatMul", pooled, graph.constant(_array(self.whole))),
+            heat,
+        )
 
 
 @dataclass(frozen=True)

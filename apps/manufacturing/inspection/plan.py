@@ -20,10 +20,10 @@ MIN_TUNED = 20
 HINT = "with torch (pip install 'edgeai[train]') the network itself would be taught on these parts, too"
 """What is said where only torch is missing."""
 
-_VISITS, _AT_SIDE = 16_000, 224
+_VISITS, _AT_SIDE = 18_000, 224
 """Pictures that networks are taught on, counted at every visit, at this side: eight minutes on two cores."""
 
-_EPOCHS = (2, 12)
+_EPOCHS = (2, 8)
 _FEW, _SOME = 300, 1_000
 """Up to so many pictures the folds that are asked for are made, then three, then two; beyond MANY a third is held
 out."""

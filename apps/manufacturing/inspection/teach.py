@@ -96,7 +96,7 @@ def teach(
     strength = _best_strength(seen, labels, groups, judged, folds, seed) if supervised else 0.0
     groups_of = np.array(groups)
     compressed = _compressed_good(seen, labels, judged)
-    width = 2 if not supervised else 4 if tune is None else 5
+    width = 2 if not supervised else 4 if tune is None else 6
 
     def heads_of(own: NDArray[np.int64]) -> Judge:
         heads = _heads(seen, labels, own, strength, seed)
@@ -322,7 +322,7 @@ def _best_strength(
 
 def _places_limit(evidence: Floats, truth: NDArray[np.int64]) -> float:
     """Return the logit that the worst places of 99 % of good pictures do not pass: of the last that judges places."""
-    return float(np.quantile(evidence[truth == 0, -1], 0.99))
+    return float(np.quantile(evidence[truth == 0, 4 if evidence.shape[1] > 4 else 3], 0.99))
 
 
 def _calibrated(

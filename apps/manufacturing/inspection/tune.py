@@ -23,7 +23,7 @@ from edgeai_core.learning.training import FitOptions, fit
 from edgeai_core.sensors.picture import read_picture
 
 _BATCH = 16
-_RATE = 1e-3
+_RATE = 5e-4
 _COVERED = 0.2
 """A place is defect from this share of it on; between none and this it is left out."""
 
@@ -152,10 +152,12 @@ class _Batch:
 
 
 def _loss(network: torch.nn.Module, batch: _Batch) -> Tensor:
-    """Cross entropy of the pictures, classes weighted alike; and of places where a mask tells."""
-    verdict, heat = network(batch.pictures)
-    each = functional.binary_cross_entropy_with_logits(verdict, batch.bad, reduction="none")
-    loss = (each * batch.weights).mean()
+    """Cross entropy of pictures, by their places and in all, classes weighted alike; of places where a mask tells."""
+    worst, whole, heat = network(batch.pictures)
+    loss = heat.new_zeros(())
+    for verdict in (worst, worst + whole):
+        each = functional.binary_cross_entropy_with_logits(verdict, batch.bad, reduction="none")
+        loss = loss + (each * batch.weights).mean()
     known = [number for number, mask in enumerate(batch.masks) if mask is not None]
     if not known:
         return loss
