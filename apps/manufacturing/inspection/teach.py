@@ -67,7 +67,7 @@ class Taught:
     """A judge, and what cross-validation says of its kind: ``scores`` (n,) by judges that never saw the part.
 
     A score is nan where there were more pictures than there is memory for their places, or time to leave each out
-    once. ``usual_bad`` is the share of
+    once; ``split`` says how parts were kept apart. ``usual_bad`` is the share of
     bad parts at which the quality is the probability of a good one; None where nothing is known of bad parts.
     """
 
@@ -75,6 +75,7 @@ class Taught:
     method: str
     scores: Floats
     tried: dict[str, float]
+    split: str
     usual_bad: float | None = None
 
 
@@ -113,6 +114,7 @@ def teach(
         again = compressed[np.isin(seen.row[compressed], judged[part.test])]
         return heads, _evidence(seen, heads, judged[part.test], width), _evidence(seen, heads, again, width)
 
+    split = "a third of the parts held out" if held_out else f"{len(parts)} folds by part"
     turns: list[Fold | None] = [parts[0]] if held_out else [*parts, None]
     answers = _in_turn(fold, turns, threads, progress)
     evidence = np.zeros((len(judged), width), np.float32)
@@ -155,7 +157,7 @@ def teach(
     judge, usual_bad = _calibrated(judge, scores, good_again, truth, false_reject_rate)
     out = np.full(len(rows), np.nan, np.float32)
     out[np.isin(rows, judged)] = scores
-    return Taught(judge, chosen, out, tried, usual_bad)
+    return Taught(judge, chosen, out, tried, split, usual_bad)
 
 
 def with_kinds(judge: Judge, seen: Seen, kinds: Sequence[str]) -> Judge:

@@ -105,9 +105,7 @@ def _train_parts(options: TrainOptions, folder: Path, progress: Progress) -> Map
     OnnxRunner(model)  # it must pass its own golden vectors
     report = folder / REPORT_FILE
     timed = _milliseconds(model, examples)
-    write_report(
-        report, card, judged, taught.method, scores, judge, figures, timed, options.false_reject_rate
-    )
+    write_report(report, card, judged, taught, scores, figures, timed, options.false_reject_rate)
     return {
         "model": str(model),
         "card": str(card_path(model)),
@@ -229,7 +227,7 @@ def _part_card(
                 ", ".join(path.resolve().name for path in [*options.good, *options.bad]),
                 "folders of the user's own",
                 "none stated",
-                split=f"{options.folds} folds by part; parts told apart by {examples.groups_from}",
+                split=f"{taught.split}; parts told apart by {examples.groups_from}",
             ),
             TrainingData("ImageNet (ILSVRC 2012)", "the backbone's weights", "weights Apache-2.0"),
         ),
