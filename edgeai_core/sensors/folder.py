@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,18 +27,22 @@ ARCHIVE = ".zip"
 
 MAX_PICTURES = 1_000_000
 
+_MOST_SAID = 100
+"""A folder that is played over and over must not fill the log."""
+
+_log = logging.getLogger(__name__)
+
 
 class FolderSource:
     """Plays the pictures of a folder (and below it) in the order of their names, ``rate_hz`` of them a second.
 
-    A file that cannot be read is skipped, and counted as lost in the sequence; ``problems`` says why. A single
-    file is a folder of one, a zip file one of its pictures. ``open`` raises InputError where there is no picture;
-    ``read`` where none could be read.
+    A file that cannot be read is skipped, counted as lost in the sequence, and named in the log with the reason.
+    A single file is a folder of one, a zip file one of its pictures. ``open`` raises InputError where there is no
+    picture; ``read`` where none could be read.
     """
 
     def __init__(self, name: str, path: Path, rate_hz: float, *, repeat: bool = False) -> None:
         self.name = name
-        self.problems: list[str] = []
         self._path, self._period_ns, self._repeat = path, round(1e9 / rate_hz), repeat
         self._files: list[tuple[Path, str]] = []
 
@@ -48,7 +53,7 @@ class FolderSource:
     def open(self, clock: Clock) -> None:
         """Begin with the first picture."""
         self._clock, self._files = clock, self._list()
-        self._next, self._read = 0, 0
+        self._next, self._read, self._skipped = 0, 0, 0
         self._due_ns = clock.now_ns() + self._period_ns
 
     def read(self, timeout_s: float) -> Reading[Picture] | None:
@@ -90,11 +95,12 @@ class FolderSource:
         return found
 
     def _note(self, problem: str) -> None:
-        if len(self.problems) < 100:
-            self.problems.append(problem)
+        self._skipped += 1
+        if self._skipped <= _MOST_SAID:
+            _log.warning("picture skipped", extra={"reason": problem})
         if self._next >= len(self._files) and not self._read:
             raise InputError(
-                f"{self._path}: none of {len(self._files)} pictures could be read; first: {self.problems[0]}"
+                f"{self._path}: none of {len(self._files)} pictures could be read; last: {problem}"
             )
 
 

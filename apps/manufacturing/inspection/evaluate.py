@@ -16,12 +16,13 @@ from apps.manufacturing.inspection.board_model import (
     fit,
     folder_name,
 )  # fmt: skip
-from apps.manufacturing.inspection.examples import Examples, read_examples
+from apps.manufacturing.inspection.examples import Example, Examples, read_examples
 from apps.manufacturing.inspection.figures import board_figures, board_rows, part_figures
 from apps.manufacturing.inspection.inspector import MODEL_FILE, BoardInspector, open_inspector
 from apps.manufacturing.inspection.looks import COMPRESSED, MAX_VIEWS, Seen, look_at, side_of
 from apps.manufacturing.inspection.options import EvaluateOptions
 from apps.manufacturing.inspection.pairs import KINDS, Pair, read_pairs
+from apps.manufacturing.inspection.plan import Plan, plan
 from apps.manufacturing.inspection.teach import teach
 from edgeai_core.app import Progress
 from edgeai_core.errors import InputError
@@ -75,15 +76,19 @@ def _cross_validate_parts(options: EvaluateOptions, progress: Progress) -> Evalu
     examples = read_examples(options.good, options.bad, options.masks, options.groups, progress)
     size = side_of(examples.rows, options.size)
     views = COMPRESSED if options.method == "one-class" else MAX_VIEWS
-    seen = look_at(examples.rows, size, options.seed, options.threads, progress, views=views)
+    planned = plan(options.method, examples.rows, size, options.folds)
+    seen = look_at(
+        examples.rows, size, options.seed, options.threads, progress, views=views, most=planned.looks
+    )
     labels = examples.labels
-    scores = _outer(options, seen, labels, examples.groups, progress)
+    rows = examples.rows
+    scores = _outer(options, planned, rows, seen, examples.groups, progress)
     known = np.isfinite(scores)
     examples = examples.some(known)
     figures = part_figures(examples.labels, scores[known], examples.groups, 0.0)
     if options.leaky and labels.any():
         alone = [str(number) for number in range(len(labels))]
-        leaky = _outer(options, seen, labels, alone, progress)[known]
+        leaky = _outer(options, planned, rows, seen, alone, progress)[known]
         truth, pictures = examples.labels, [str(number) for number in range(len(leaky))]
         figures["auc_leaky"] = Figure.of(
             roc_auc(truth, leaky), area_interval(truth, leaky, pictures, n_resamples=300), len(leaky),
@@ -96,16 +101,18 @@ def _cross_validate_parts(options: EvaluateOptions, progress: Progress) -> Evalu
 
 
 def _outer(
-    options: EvaluateOptions, seen: Seen, labels: NDArray[np.int64], groups: Sequence[str], progress: Progress
-) -> NDArray[np.floating]:
+    options: EvaluateOptions, planned: Plan, rows: Sequence[Example], seen: Seen, groups: Sequence[str],
+    progress: Progress,
+) -> NDArray[np.floating]:  # fmt: skip
     """Teach on all folds but one and judge that one; scores are distances from each judge's own threshold."""
+    labels = np.array([each.bad for each in rows], np.int64)
     scores = np.full(len(labels), np.nan)
-    for part in grouped_folds(
-        list(groups), labels.tolist(), min(options.folds, len(set(groups))), options.seed
-    ):
+    parts = grouped_folds(list(groups), labels.tolist(), min(options.folds, len(set(groups))), options.seed)
+    tune = planned.tuner(rows, seen.size, options.seed, options.threads, progress, times=len(parts))
+    for part in parts:
         taught = teach(
-            seen, labels, groups, part.train, method=options.method, folds=options.folds, seed=options.seed,
-            threads=options.threads, false_reject_rate=0.01, progress=progress,
+            seen, labels, groups, part.train, method=options.method, folds=planned.folds, seed=options.seed,
+            threads=options.threads, false_reject_rate=0.01, progress=progress, tune=tune,
         )  # fmt: skip
         kept = part.test[seen.place[part.test] >= 0]
         scores[kept] = taught.judge(seen.features(kept)).score - taught.judge.threshold

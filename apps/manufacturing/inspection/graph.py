@@ -108,17 +108,21 @@ def append_features(graph: Graph, size: int) -> tuple[str, str]:
         variance = graph.node("Relu", graph.node("Sub", square, graph.node("Mul", mean, mean)))
         pooled += [mean, graph.node("ReduceMax", tap, axes=[2, 3], keepdims=0), graph.node("Sqrt", variance)]
     graph.node("Concat", *pooled, name="pooled", axis=1)
-    fine = graph.node("AveragePool", "stride4", kernel_shape=[2, 2], strides=[2, 2])
-    coarse = graph.node(
-        "Resize", "stride16", "", graph.constant([1, 1, 2, 2]), mode="linear",
-        coordinate_transformation_mode="half_pixel",
-    )  # fmt: skip
-    peak = graph.node("MaxPool", "stride4", kernel_shape=[2, 2], strides=[2, 2])
-    local = graph.node("Concat", fine, peak, "stride8", coarse, axis=1)
-    graph.node("Transpose", local, name="local", perm=[0, 2, 3, 1])
     if size % 16:
         raise ModelError(f"a side of {size} pixels; it must be a multiple of 16")
-    return "pooled", "local"
+    return "pooled", append_local(graph, "stride4", "stride8", "stride16", name="local")
+
+
+def append_local(graph: Graph, stride4: str, stride8: str, stride16: str, name: str = "") -> str:
+    """Append what places are judged by: three taps on the grid of stride 8, (n, size / 8, size / 8, LOCAL)."""
+    fine = graph.node("AveragePool", stride4, kernel_shape=[2, 2], strides=[2, 2])
+    coarse = graph.node(
+        "Resize", stride16, "", graph.constant([1, 1, 2, 2]), mode="linear",
+        coordinate_transformation_mode="half_pixel",
+    )  # fmt: skip
+    peak = graph.node("MaxPool", stride4, kernel_shape=[2, 2], strides=[2, 2])
+    local = graph.node("Concat", fine, peak, stride8, coarse, axis=1)
+    return graph.node("Transpose", local, name=name, perm=[0, 2, 3, 1])
 
 
 POOLED = 3 * (40 + 112 + 320)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,15 +83,15 @@ def fit_oddness(texture: Floats) -> Oddness:
 
 @dataclass(frozen=True)
 class Features:
-    """Of n pictures: ``pooled`` (n, POOLED), ``texture`` (n, TEXTURE), whitened ``places`` (n, grid, grid, C)."""
+    """Of n pictures: ``pooled`` (n, POOLED), ``texture`` (n, TEXTURE), whitened ``places`` (n, grid, grid, C).
+
+    ``pictures`` gives the prepared pictures themselves, (n, size, size, 3), to a network that was taught on them.
+    """
 
     pooled: NDArray[np.floating]
     texture: NDArray[np.floating]
     places: NDArray[np.floating]
-
-    def rows(self, which: NDArray[np.int64]) -> Features:
-        """Return some of the pictures."""
-        return Features(self.pooled[which], self.texture[which], self.places[which])
+    pictures: Callable[[], NDArray[np.uint8]] | None = None
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,12 @@ class Judge:
     """Heads and how they are joined.
 
     ``bank`` and ``oddness`` say how unlike good parts a picture is, each as a z-score of good parts; ``whole`` (on
-    pooled features and texture) and ``places`` (at every place) how like bad ones. ``mix`` weighs them into the logit
+    pooled features and texture) and ``places`` (at every place) how like bad ones; so does ``tuned``, a network taught
+    on the parts themselves (``network.TunedNetwork``), where there is one. ``mix`` weighs them into the logit
     of a defect; ``forest``, where there is one, takes the same and the texture. What is odder than good parts ever
     are (``novelty_at``) is bad whatever else is said: so what was never seen is still rejected.
-    ``places_at`` is the logit that the worst places of good parts nearly never pass, ``heat_at`` their oddness.
+    ``places_at`` is the logit that the worst places of good parts nearly never pass (those that ``tuned`` judges, if
+    it is there), ``heat_at`` their oddness.
     """
 
     whitening: Whitening
@@ -144,6 +147,7 @@ class Judge:
     places_at: float = 0.0
     kinds: Kinds | None = None
     forest: Any = None
+    tuned: Any = None
     mix: tuple[float, ...] = ONE_CLASS
     mix_bias: float = 0.0
     novelty_at: float = math.inf
@@ -152,7 +156,7 @@ class Judge:
     heat_at: float = 1.0
 
     def evidence(self, features: Features) -> tuple[Floats, Floats]:
-        """Return what the heads say, (n, 2 or 4), and the heat (n, grid, grid)."""
+        """Return what the heads say, (n, 2, 4 or 6), and the heat (n, grid, grid)."""
         odd = smooth(self.bank.heat(features.places))
         columns = [
             (top_mean(odd) - self.bank_z[0]) / self.bank_z[1],
@@ -163,6 +167,9 @@ class Judge:
             columns.append(self.whole(_matrix(features)))
             like = self.places.heat(features.places)
             columns.append(worst(like))
+            if self.tuned is not None and features.pictures is not None:
+                *tuned, like = self.tuned.judge(features.pictures())
+                columns += tuned
             heat = np.maximum(heat, 2 / (1 + np.exp(-np.clip(like - np.float32(self.places_at), -60, 60))))
         return np.stack(columns, axis=1).astype(np.float32), np.asarray(heat, np.float32)
 
@@ -230,6 +237,9 @@ def judge_graph(judge: Judge, size: int) -> Any:
         columns.append(judge.whole.append(graph, both))
         like = judge.places.append(graph, places)
         columns.append(append_worst(graph, like))
+        if judge.tuned is not None:
+            *tuned, like = judge.tuned.append(graph)
+            columns += tuned
         share = graph.node("Sigmoid", graph.node("Sub", like, graph.constant(judge.places_at)))
         heat = graph.node("Max", heat, graph.node("Mul", share, graph.constant(2.0)))
     total = _joined(graph, judge, columns)

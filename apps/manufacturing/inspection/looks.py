@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ Floats = NDArray[np.float32]
 AS_IT_IS, COMPRESSED = 0, 1
 """The first view of a picture is the picture, the second the same as JPEG; further ones are turned and relit too."""
 
-_LOOKS = 9_000
+LOOKS = 9_000
 """Pictures times views that are looked at: what a quarter of an hour on two cores allows, with the rest of teaching."""
 
 _PLACES_BYTES = 3 << 29
@@ -58,10 +59,25 @@ class Seen:
     masks: tuple[Floats | None, ...]
     whitening: Whitening
     size: int
+    files: tuple[Path, ...]
+    seed: int
 
     def features(self, looks: NDArray[np.int64]) -> Features:
-        """Return the features of looks whose places are kept."""
-        return Features(self.pooled[looks], self.texture[looks], self.places[self.place[looks]])
+        """Return the features of looks whose places are kept; their pictures are read again when asked for."""
+        return Features(
+            self.pooled[looks],
+            self.texture[looks],
+            self.places[self.place[looks]],
+            lambda: self.pictures(looks),
+        )
+
+    def pictures(self, looks: NDArray[np.int64]) -> Pixels:
+        """Return what was looked at, prepared: (looks, size, size, 3)."""
+        shown = []
+        for row, view in zip(self.row[looks].tolist(), self.view[looks].tolist(), strict=True):
+            random = np.random.default_rng((self.seed, row, view))
+            shown.append(prepare(_seen_as(read_picture(self.files[row]), view, random)[0], self.size))
+        return np.stack(shown)
 
     def matrix(self, looks: NDArray[np.int64]) -> Floats:
         """Return pooled features and texture side by side, (looks, POOLED + TEXTURE)."""
@@ -84,15 +100,17 @@ def look_at(
     progress: Progress,
     *,
     views: int = MAX_VIEWS,
+    most: int = LOOKS,
 ) -> Seen:
     """Run the backbone over all pictures, and over further views of them while there is time.
 
-    Good and bad pictures alike are seen compressed; turned, mirrored and relit at most ``views`` times in all.
+    Good and bad pictures alike are seen compressed; turned, mirrored and relit at most ``views`` times in all,
+    in no more than ``most`` looks.
     """
     extractor = FeatureExtractor(size, 1)
     n, grid = len(examples), size // 8
     labels = np.array([each.bad for each in examples])
-    more = _more_views(labels, views, seed)
+    more = _more_views(labels, views, most, seed)
     row = np.array([*range(n), *(row for row, _ in more)], np.int64)
     view = np.array([AS_IT_IS] * n + [number for _, number in more], np.int64)
     place = _kept(labels, row, max(2, _PLACES_BYTES // (grid * grid * COMPONENTS * 2)), seed)
@@ -123,7 +141,19 @@ def look_at(
         for done, _ in enumerate(pool.map(look, range(n))):
             progress("looking at pictures", done, n)
     progress("looking at pictures", n, n)
-    return Seen(row, view, pooled, textures, place, places, tuple(masks), whitening, size)
+    return Seen(
+        row,
+        view,
+        pooled,
+        textures,
+        place,
+        places,
+        tuple(masks),
+        whitening,
+        size,
+        tuple(each.path for each in examples),
+        seed,
+    )
 
 
 def _whitening(examples: Sequence[Example], extractor: FeatureExtractor, size: int, seed: int) -> Whitening:
@@ -139,7 +169,7 @@ def _whitening(examples: Sequence[Example], extractor: FeatureExtractor, size: i
     return fit_whitening(np.concatenate(found))
 
 
-def _more_views(labels: NDArray[np.bool_], views: int, seed: int) -> list[tuple[int, int]]:
+def _more_views(labels: NDArray[np.bool_], views: int, most: int, seed: int) -> list[tuple[int, int]]:
     """Return (picture, view) of what is looked at beyond the pictures as they are, as many as there is time for.
 
     Turned views serve a classifier; without bad pictures there is none.
@@ -148,7 +178,7 @@ def _more_views(labels: NDArray[np.bool_], views: int, seed: int) -> list[tuple[
     order = np.random.default_rng(seed).permutation(n).tolist()
     last = views if labels.any() else min(views, COMPRESSED)
     wanted = [(row, view) for view in range(COMPRESSED, last + 1) for row in order]
-    return sorted(wanted[: max(0, _LOOKS - n)])
+    return sorted(wanted[: max(0, most - n)])
 
 
 def _kept(labels: NDArray[np.bool_], row: NDArray[np.int64], room: int, seed: int) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
-Method = Literal["auto", "one-class", "supervised", "template"]
+Method = Literal["auto", "one-class", "supervised", "fine-tuned", "template"]
 
 
 class TrainOptions(BaseModel):

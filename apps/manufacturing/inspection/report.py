@@ -22,6 +22,7 @@ from edgeai_core.sensors.picture import read_picture
 if TYPE_CHECKING:
     from apps.manufacturing.inspection.examples import Examples
     from apps.manufacturing.inspection.judge import Judge
+    from apps.manufacturing.inspection.teach import Taught
 
 WORST = 12
 """So many mistakes of each kind are shown."""
@@ -47,18 +48,19 @@ td,th{border-color:#343a41}
 
 
 def write_report(
-    path: Path, card: ModelCard, examples: Examples, method: str, scores: NDArray[np.floating], judge: Judge,
+    path: Path, card: ModelCard, examples: Examples, taught: Taught, scores: NDArray[np.floating],
     figures: Mapping[str, Figure], ms_per_image: float, wanted_false_rejects: float,
 ) -> None:  # fmt: skip
-    """Write the report. Scores are those of cross-validation: no picture is judged by what has seen its part."""
-    labels = examples.labels
+    """Write the report. No picture's score is of what has seen its part."""
+    labels, judge = examples.labels, taught.judge
     good = int((labels == 0).sum())
     false = int((scores[labels == 0] >= judge.threshold).sum())
     parts = [
         f"<h1>{html.escape(card.name)} {html.escape(card.version)}</h1>",
         f"<p>Taught on {good} pictures of good and {len(labels) - good} of bad parts"
         f" ({len(set(examples.groups))} parts, told apart by {html.escape(examples.groups_from)}), by the method"
-        f" <b>{html.escape(method)}</b>. All figures below are from cross-validation by part.</p>",
+        f" <b>{html.escape(taught.method)}</b>. All figures below are of parts not seen: {html.escape(taught.split)}."
+        f"{_tried(taught)}</p>",
         _claim(false, good, wanted_false_rejects),
         "<h2>Figures</h2>",
         _figures_table(figures, ms_per_image),
@@ -80,6 +82,13 @@ def write_report(
         f"<title>{html.escape(card.name)}</title><style>{_STYLE}</style>{''.join(parts)}</html>"
     )
     path.write_text(page, encoding="utf-8")
+
+
+def _tried(taught: Taught) -> str:
+    if len(taught.tried) < 2:
+        return ""
+    areas = ", ".join(f"{html.escape(name)} {_percent(area)}" for name, area in taught.tried.items())
+    return f" Area under the curve of what was tried: {areas}."
 
 
 def _claim(false: int, good: int, wanted: float) -> str:

@@ -11,18 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.manufacturing.inspection.forest import fit_forest
-from apps.manufacturing.inspection.heads import Floats, Linear, fit_bank, fit_linear, smooth, top_mean
+from apps.manufacturing.inspection.heads import (
+    Floats,
+    Linear,
+    Whitening,
+    fit_bank,
+    fit_linear,
+    smooth,
+    top_mean,
+)
 from apps.manufacturing.inspection.judge import (
     LOGIT_AT_PASS,
     ONE_CLASS,
     Judge,
     Kinds,
-    bounded,
     fit_oddness,
     plain,
 )
 from apps.manufacturing.inspection.looks import AS_IT_IS, COMPRESSED, Seen
+from apps.manufacturing.inspection.mixing import best_mix, forest_mix, linear_mix
 from apps.manufacturing.inspection.places import Places, fit_places
 from edgeai_core.app import Progress
 from edgeai_core.errors import InputError
@@ -44,19 +51,23 @@ MANY, FEW_FOLDS = 2_000, 3
 
 _STRENGTHS = (1e-4, 1e-3, 1e-2)
 _KIND_STRENGTH = 1e-3
-_MIX_STRENGTH = 1.0
 _NOVELTY_SHARE = 0.002
 _MEDIAN_QUALITY = 0.999
 
-_CLEARLY = 0.01
-"""A forest, whose scores are coarse, must beat the linear mix by so much area under the curve."""
+_AT_ONCE = 64
+"""Looks that are judged together: what is held in memory."""
+
+
+Tune = Callable[[NDArray[np.int64], Whitening, Places], Any]
+"""Teaches a network (``network.TunedNetwork``) on some rows, beginning with heads that know these rows alone."""
 
 
 @dataclass(frozen=True)
 class Taught:
     """A judge, and what cross-validation says of its kind: ``scores`` (n,) by judges that never saw the part.
 
-    A score is nan where there were more pictures than there is memory for their places. ``usual_bad`` is the share of
+    A score is nan where there were more pictures than there is memory for their places, or time to leave each out
+    once; ``split`` says how parts were kept apart. ``usual_bad`` is the share of
     bad parts at which the quality is the probability of a good one; None where nothing is known of bad parts.
     """
 
@@ -64,55 +75,78 @@ class Taught:
     method: str
     scores: Floats
     tried: dict[str, float]
+    split: str
     usual_bad: float | None = None
 
 
 def teach(
     seen: Seen, labels: NDArray[np.int64], groups: Sequence[str], rows: NDArray[np.int64], *,
     method: str, folds: int, seed: int, threads: int, false_reject_rate: float, progress: Progress,
+    tune: Tune | None = None,
 ) -> Taught:  # fmt: skip
-    """Teach on the pictures ``rows``. Raises InputError where there are too few good parts."""
+    """Teach on the pictures ``rows``. Raises InputError where there are too few good parts.
+
+    ``tune`` teaches a network on some of them, from heads that were taught on them; without it only heads are taught.
+    Beyond MANY pictures that is done once, a third held out; else once for each fold, and for all of them.
+    """
     supervised = _supervised(labels[rows], [groups[row] for row in rows], method)
     judged = rows[seen.place[rows] >= 0]
     truth = labels[judged]
     parts = _folds(groups, truth, judged, min(folds, FEW_FOLDS) if len(judged) > MANY else folds, seed)
+    held_out = tune is not None and len(judged) > MANY
     strength = _best_strength(seen, labels, groups, judged, folds, seed) if supervised else 0.0
     groups_of = np.array(groups)
     compressed = _compressed_good(seen, labels, judged)
+    width = 2 if not supervised else 4 if tune is None else 6
+
+    def heads_of(own: NDArray[np.int64]) -> Judge:
+        heads = _heads(seen, labels, own, strength, seed)
+        if tune is None or heads.places is None:
+            return heads
+        return replace(heads, tuned=tune(own, heads.whitening, heads.places))
 
     def fold(part: Fold | None) -> tuple[Judge, Floats, Floats]:
         """Heads that saw nothing of a fold's parts, and what they say of them; None: heads of everything."""
         if part is None:
-            return _heads(seen, labels, rows, strength, seed), _NONE, _NONE
+            return heads_of(rows), _NONE, _NONE
         away = ~np.isin(groups_of[rows], groups_of[judged[part.test]])
-        heads = _heads(seen, labels, rows[away], strength, seed)
+        heads = heads_of(rows[away])
         again = compressed[np.isin(seen.row[compressed], judged[part.test])]
-        width = 4 if supervised else 2
         return heads, _evidence(seen, heads, judged[part.test], width), _evidence(seen, heads, again, width)
 
-    answers = _in_turn(fold, [*parts, None], threads, progress)
-    evidence = np.zeros((len(judged), 4 if supervised else 2), np.float32)
-    again = np.zeros((len(compressed), evidence.shape[1]), np.float32)
+    split = "a third of the parts held out" if held_out else f"{len(parts)} folds by part"
+    turns: list[Fold | None] = [parts[0]] if held_out else [*parts, None]
+    answers = _in_turn(fold, turns, threads, progress)
+    evidence = np.zeros((len(judged), width), np.float32)
+    again = np.zeros((len(compressed), width), np.float32)
     for part, (_, own, own_again) in zip(parts, answers, strict=False):
         evidence[part.test] = own
         again[np.isin(seen.row[compressed], judged[part.test])] = own_again
+    if held_out:  # there is time for one network: it ships, and what it had not seen is all that is judged
+        kept = np.isin(seen.row[compressed], judged[parts[0].test])
+        compressed, again, evidence = compressed[kept], again[kept], evidence[parts[0].test]
+        judged = judged[parts[0].test]
+        truth = labels[judged]
+        parts = _folds(groups, truth, judged, folds, seed)
     judge, evidence, again = _rescaled(answers[-1][0], evidence, again, truth)
     tried: dict[str, float] = {}
     scores, chosen = plain(evidence), "one-class"
     if truth.any():
         tried[chosen] = roc_auc(truth, scores)
     if supervised:
-        texture = seen.texture[judged]
+        texture, parent = seen.texture[judged], np.searchsorted(judged, seen.row[compressed])
         options = {
-            "linear": _linear_mix(
-                evidence, again, np.searchsorted(judged, seen.row[compressed]), truth, parts
-            ),
-            "forest": _forest_mix(evidence, texture, truth, parts, seed, threads),
+            "linear": linear_mix(evidence[:, :4], again[:, :4], parent, truth, parts),
+            "forest": forest_mix(evidence[:, :4], texture, truth, parts, seed, threads),
         }
+        if tune is not None:
+            options["fine-tuned"] = linear_mix(evidence, again, parent, truth, parts)
         for name, (joined, _) in options.items():
             tried[name] = roc_auc(truth, joined)
-        chosen = max(options, key=lambda name: (tried[name] > tried["linear"] + _CLEARLY, name == "linear"))
+        chosen = best_mix(tried, method)
         scores, parameters = options[chosen]
+        if chosen != "fine-tuned":
+            judge, evidence, again = replace(judge, tuned=None), evidence[:, :4], again[:, :4]
         judge = replace(judge, **parameters)
         odd = plain(evidence)[truth == 0]
         worst_good = float(np.quantile(scores[truth == 0], 1 - false_reject_rate))
@@ -122,8 +156,8 @@ def teach(
     good_again = judge.score_of(again, seen.texture[compressed]) if len(compressed) else scores[:0]
     judge, usual_bad = _calibrated(judge, scores, good_again, truth, false_reject_rate)
     out = np.full(len(rows), np.nan, np.float32)
-    out[seen.place[rows] >= 0] = scores
-    return Taught(judge, chosen, out, tried, usual_bad)
+    out[np.isin(rows, judged)] = scores
+    return Taught(judge, chosen, out, tried, split, usual_bad)
 
 
 def with_kinds(judge: Judge, seen: Seen, kinds: Sequence[str]) -> Judge:
@@ -170,7 +204,7 @@ def _supervised(truth: NDArray[np.int64], groups: Sequence[str], method: str) ->
             f"{int((truth == 0).sum())} pictures of {parts[0]} good parts; at least {MIN_GOOD} of 2 parts are needed"
         )
     enough = bool(truth.sum() >= MIN_BAD and parts[1] >= 2)
-    if method == "supervised" and not enough:
+    if method in ("supervised", "fine-tuned") and not enough:
         raise InputError(f"{int(truth.sum())} bad pictures; at least {MIN_BAD} of 2 parts are needed")
     return enough and method != "one-class"
 
@@ -198,9 +232,9 @@ def _compressed_good(seen: Seen, labels: NDArray[np.int64], rows: NDArray[np.int
 def _evidence(seen: Seen, judge: Judge, looks: NDArray[np.int64], width: int) -> Floats:
     """Return what the heads say; 0 of a classifier that could not be taught."""
     out = np.zeros((len(looks), width), np.float32)
-    if len(looks):
-        own = judge.evidence(seen.features(looks))[0]
-        out[:, : own.shape[1]] = own
+    for at in range(0, len(looks), _AT_ONCE):
+        own = judge.evidence(seen.features(looks[at : at + _AT_ONCE]))[0]
+        out[at : at + len(own), : own.shape[1]] = own
     return out
 
 
@@ -288,49 +322,9 @@ def _best_strength(
     return _STRENGTHS[int(np.argmax(areas))]
 
 
-def _linear_mix(
-    evidence: Floats,
-    again: Floats,
-    parent: NDArray[np.int64],
-    truth: NDArray[np.int64],
-    parts: Sequence[Fold],
-) -> tuple[Floats, dict[str, Any]]:
-    """Weigh the evidence; good pictures count as JPEG too (``again``, each of the picture ``parent``)."""
-    out = np.zeros(len(truth), np.float32)
-    rows = bounded(np.vstack([evidence, again]))
-    labels = np.concatenate([truth, np.zeros(len(again), np.int64)])
-    of = np.concatenate([np.arange(len(truth)), parent])
-    for part in parts:
-        inside = np.isin(of, part.train)
-        if labels[inside].any() and not labels[inside].all():
-            out[part.test] = fit_linear(rows[inside], labels[inside], _MIX_STRENGTH)(
-                bounded(evidence[part.test])
-            )
-    mix = fit_linear(rows, labels, _MIX_STRENGTH)
-    return out, {"mix": tuple(float(each) for each in mix.weight), "mix_bias": mix.bias}
-
-
-def _forest_mix(
-    evidence: Floats,
-    texture: Floats,
-    truth: NDArray[np.int64],
-    parts: Sequence[Fold],
-    seed: int,
-    threads: int,
-) -> tuple[Floats, dict[str, Any]]:
-    matrix = np.hstack([evidence, texture]).astype(np.float32)
-    out = np.full(len(truth), truth.mean(), np.float32)
-    for part in parts:
-        if len(set(truth[part.train])) == 2:
-            forest = fit_forest(matrix[part.train], truth[part.train], seed, threads)
-            out[part.test] = forest.predict_proba(matrix[part.test])[:, 1]
-    whole = fit_forest(matrix, truth, seed, threads)
-    return np.log((out + 0.01) / (1.01 - out)).astype(np.float32), {"forest": whole}
-
-
 def _places_limit(evidence: Floats, truth: NDArray[np.int64]) -> float:
-    """Return the logit that the worst places of 99 % of good pictures do not pass."""
-    return float(np.quantile(evidence[truth == 0, 3], 0.99))
+    """Return the logit that the worst places of 99 % of good pictures do not pass: of the last that judges places."""
+    return float(np.quantile(evidence[truth == 0, 4 if evidence.shape[1] > 4 else 3], 0.99))
 
 
 def _calibrated(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,7 @@ def _train_parts(options: TrainOptions, folder: Path, progress: Progress) -> Map
     from apps.manufacturing.inspection.graph import onnx_or_explain
     from apps.manufacturing.inspection.judge import judge_graph
     from apps.manufacturing.inspection.looks import look_at, side_of
+    from apps.manufacturing.inspection.plan import hint, plan
     from apps.manufacturing.inspection.report import write_report
     from apps.manufacturing.inspection.teach import teach, with_heat_limit, with_kinds
 
@@ -81,11 +83,13 @@ def _train_parts(options: TrainOptions, folder: Path, progress: Progress) -> Map
         raise InputError("teaching needs pictures of good parts: --good DIR")
     examples = read_examples(options.good, options.bad, options.masks, options.groups, progress)
     size = side_of(examples.rows, options.size)
-    seen = look_at(examples.rows, size, options.seed, options.threads, progress)
+    planned = plan(options.method, examples.rows, size, options.folds)
+    seen = look_at(examples.rows, size, options.seed, options.threads, progress, most=planned.looks)
     labels = examples.labels
     taught = teach(
-        seen, labels, examples.groups, np.arange(len(labels)), method=options.method, folds=options.folds,
+        seen, labels, examples.groups, np.arange(len(labels)), method=options.method, folds=planned.folds,
         seed=options.seed, threads=options.threads, false_reject_rate=options.false_reject_rate, progress=progress,
+        tune=planned.tuner(examples.rows, size, options.seed, options.threads, progress),
     )  # fmt: skip
     judge = with_kinds(with_heat_limit(taught.judge, seen, labels), seen, examples.kinds)
     known = np.isfinite(taught.scores)
@@ -101,14 +105,13 @@ def _train_parts(options: TrainOptions, folder: Path, progress: Progress) -> Map
     OnnxRunner(model)  # it must pass its own golden vectors
     report = folder / REPORT_FILE
     timed = _milliseconds(model, examples)
-    write_report(
-        report, card, judged, taught.method, scores, judge, figures, timed, options.false_reject_rate
-    )
+    write_report(report, card, judged, taught, scores, figures, timed, options.false_reject_rate)
     return {
         "model": str(model),
         "card": str(card_path(model)),
         "report": str(report),
         "method": taught.method,
+        **({"hint": said} if (said := hint(options.method, examples.rows)) else {}),
         "tried": {name: round(area, 4) for name, area in taught.tried.items()},
         "pictures": len(examples.rows),
         "parts": len(set(examples.groups)),
@@ -158,7 +161,12 @@ def _golden(folder: Path, model: Path, judge: Judge, seen: Seen, examples: Examp
         inputs = inputs_of(read_picture(examples.rows[row].path), size)
         pooled, local = extractor(np.asarray(inputs["picture"][0], np.uint8))
         wanted = judge(
-            Features(pooled[None], np.asarray(inputs["texture"], np.float32), judge.whitening(local[None]))
+            Features(
+                pooled[None],
+                np.asarray(inputs["texture"], np.float32),
+                judge.whitening(local[None]),
+                partial(np.asarray, inputs["picture"], np.uint8),
+            )
         )
         outputs = {"score": wanted.score, "quality": wanted.quality, "heat": wanted.heat}
         if wanted.kinds is not None:
@@ -219,7 +227,7 @@ def _part_card(
                 ", ".join(path.resolve().name for path in [*options.good, *options.bad]),
                 "folders of the user's own",
                 "none stated",
-                split=f"{options.folds} folds by part; parts told apart by {examples.groups_from}",
+                split=f"{taught.split}; parts told apart by {examples.groups_from}",
             ),
             TrainingData("ImageNet (ILSVRC 2012)", "the backbone's weights", "weights Apache-2.0"),
         ),

@@ -83,13 +83,16 @@ def test_pictures_come_in_order_at_their_pace_and_the_folder_ends(folder: Path) 
         source.read(1.0)
 
 
-def test_a_damaged_file_is_skipped_counted_as_lost_and_named(folder: Path) -> None:
+def test_a_damaged_file_is_skipped_counted_as_lost_and_named_in_the_log(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (folder / "1.png").write_bytes(b"broken")
     source = FolderSource("camera", folder, 2.0)
     source.open(VirtualClock())
     readings = [source.read(1.0) for _ in range(3)]
     assert [each.sequence for each in readings if each] == [1, 3]
-    assert "1.png" in source.problems[0]
+    assert [record.getMessage() for record in caplog.records] == ["picture skipped"]
+    assert "1.png" in vars(caplog.records[0])["reason"]
 
 
 def test_a_folder_of_damaged_files_is_an_error(tmp_path: Path) -> None:

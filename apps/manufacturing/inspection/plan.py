@@ -1,0 +1,94 @@
+"""Whether a network is taught on the parts themselves, and for how long: what time, pictures and libraries allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+
+from apps.manufacturing.inspection.examples import Example
+from apps.manufacturing.inspection.looks import LOOKS
+from apps.manufacturing.inspection.teach import FEW_FOLDS, MANY, Tune
+from edgeai_core.app import Progress
+from edgeai_core.learning.training import torch_or_explain
+
+MIN_TUNED = 20
+"""Good and bad pictures from which on a network is taught: with fewer it learns the pictures by heart."""
+
+HINT = "with torch (pip install 'edgeai[train]') the network itself would be taught on these parts, too"
+"""What is said where only torch is missing."""
+
+_VISITS, _AT_SIDE = 18_000, 224
+"""Pictures that networks are taught on, counted at every visit, at this side: eight minutes on two cores."""
+
+_EPOCHS = (2, 8)
+_FEW, _SOME = 300, 1_000
+"""Up to so many pictures the folds that are asked for are made, then three, then two; beyond MANY a third is held
+out."""
+
+_TUNED_LOOKS = 4_500
+"""Where a network is taught, the heads that need fixed features get fewer looks, for the sake of time; a quarter of
+the pictures is looked at as JPEG at least."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to teach: ``folds``, the ``looks`` of fixed features; ``trainings`` of a network, each for ``epochs``."""
+
+    folds: int
+    looks: int
+    epochs: int = 0
+    trainings: int = 0
+
+    def tuner(
+        self,
+        examples: Sequence[Example],
+        size: int,
+        seed: int,
+        threads: int,
+        progress: Progress,
+        *,
+        times: int = 1,
+    ) -> Tune | None:
+        """Return what teaches a network on some of the pictures, for ``times`` teachings in all; None: nothing does."""
+        if not self.epochs:
+            return None
+        from apps.manufacturing.inspection.tune import Shared, Tuner
+
+        side_by_side = self.trainings > 1
+        shared = Shared(progress, times * self.trainings)
+        return Tuner(examples, size, self.epochs, seed, 1 if side_by_side else threads, shared)
+
+
+def plan(method: str, examples: Sequence[Example], size: int, folds: int) -> Plan:
+    """Return how to teach. Raises MissingExtraError where a network is asked for and torch is not there."""
+    if method == "fine-tuned":
+        torch_or_explain()
+    elif method != "auto" or not enough(examples) or find_spec("torch") is None:
+        return Plan(folds, LOOKS)
+    count = len(examples)
+    if count > MANY:
+        trainings, visited = 1, count * (1 - 1 / FEW_FOLDS)
+    else:
+        folds = folds if count <= _FEW else min(folds, 3 if count <= _SOME else 2)
+        trainings, visited = folds + 1, count * folds
+    visits = _VISITS * (_AT_SIDE / size) ** 2
+    return Plan(
+        folds,
+        max(_TUNED_LOOKS, count + count // 4),
+        int(np.clip(round(visits / visited), *_EPOCHS)),
+        trainings,
+    )
+
+
+def hint(method: str, examples: Sequence[Example]) -> str:
+    """Return HINT where torch is all that is missing; else nothing."""
+    return HINT if method == "auto" and enough(examples) and find_spec("torch") is None else ""
+
+
+def enough(examples: Sequence[Example]) -> bool:
+    """Say whether there are pictures enough of both kinds to teach a network on."""
+    bad = sum(each.bad for each in examples)
+    return min(bad, len(examples) - bad) >= MIN_TUNED
