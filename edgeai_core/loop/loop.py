@@ -231,12 +231,13 @@ class Loop:
         stale = cycle.fault is not None and cycle.fault.kind is FaultKind.STALE
         return self.mailbox.ended or (stale and self.mailbox.over)
 
-    def idle(self) -> None:
+    def idle(self) -> Cycle[Any] | None:
         """A wake-up without an input: the loop lives; where something is stale it says so in a cycle."""
         self.statistics.note_idle()
         now_ns, views = self.mailbox.views()
-        if self._stale(now_ns, views, releasing=False) is not None:
-            self.cycle(now_ns)
+        if self._stale(now_ns, views, releasing=False) is None:
+            return None
+        return self.cycle(now_ns)
 
     def _sleep_until(self, release_ns: int, spin_ns: int) -> bool:
         """Sleep to the release, in pieces so that a stop is noticed; False on a stop."""

@@ -1,4 +1,4 @@
-"""Intervals of confidence: Wilson's for a share, the bootstrap over whole groups for anything else."""
+"""Intervals of confidence: Wilson's for a share, Garwood's for a count, the bootstrap over groups for all else."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import chi2
 
 from edgeai_core.errors import InputError
 
@@ -34,6 +35,14 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
 
     interval = binomtest(int(successes), int(n)).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def poisson(count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the exact interval of what a count's mean may be (Garwood, Biometrika 28:437-442, 1936)."""
+    _check_confidence(confidence)
+    tail = (1 - confidence) / 2
+    low = float(chi2.ppf(tail, 2 * count)) / 2 if count else 0.0
+    return low, float(chi2.ppf(1 - tail, 2 * count + 2)) / 2
 
 
 def grouped_bootstrap(

@@ -41,7 +41,7 @@ def replay_loops(
 
     ``specs`` are by the name their outputs are published under (``<app>.<loop>``); an input of that name
     receives each output at the moment it is decided. At one moment arrivals come before releases, and
-    loops in the order given.
+    loops in the order given. A loop that another one's output releases wakes without it, too, as ``On`` says.
     """
     clock = VirtualClock()
     players = {
@@ -54,6 +54,10 @@ def replay_loops(
             open_due = [(due_ns, order, key) for due_ns, order, key in due if due_ns is not None]
             if not open_due:
                 return
+            for order, (key, player) in enumerate(players.items()):
+                idle_ns = player.idle_ns()
+                if idle_ns is not None:
+                    open_due.append((idle_ns, order, key))
             time_ns, _, key = min(open_due)
             if until_s is not None and time_ns > until_s * _SECOND_NS:
                 return
@@ -184,6 +188,7 @@ class _Player:
             Schedule(spec.trigger.rate_hz, clock.now_ns()) if isinstance(spec.trigger, Every) else None
         )
         self._fed_release_ns: int | None = None
+        self._idle_ns: int | None = None  # counted from the first release: before it nothing is missing
         self._over = False
 
     def due_ns(self) -> int | None:
@@ -196,6 +201,10 @@ class _Player:
         if self._fed_release_ns is not None:
             times.append(self._fed_release_ns)
         return min(times, default=None)
+
+    def idle_ns(self) -> int | None:
+        """When it wakes though nothing has come; None where it does not, or its input is no other loop's."""
+        return None if self._over or self._fed_release_ns is not None else self._idle_ns
 
     def advance(self) -> Cycle[Any] | None:
         """Let the next thing happen; return the cycle where it was a release."""
@@ -216,6 +225,9 @@ class _Player:
         if self._fed_release_ns is not None and self._fed_release_ns <= now_ns:
             self._fed_release_ns = None
             return self._cycle(now_ns)
+        if self._idle_ns is not None and self._idle_ns <= now_ns:
+            self._wait_from(now_ns)
+            return self._loop.idle()
         assert self._schedule is not None
         release_ns, missed = self._schedule.take(now_ns)
         if self._loop.starting:
@@ -237,11 +249,16 @@ class _Player:
                 self._loop.mailbox.put(each.source, reading)
             if readings and self._releases(each.source):
                 self._fed_release_ns = self._clock.now_ns()
+                self._wait_from(self._fed_release_ns)
 
     def close(self) -> None:
         """Close what is open."""
         for feed in self._feeds:
             feed.close()
+
+    def _wait_from(self, now_ns: int) -> None:
+        assert isinstance(self.spec.trigger, On)
+        self._idle_ns = now_ns + int(self.spec.trigger.idle_s * _SECOND_NS)
 
     def _releases(self, source: str) -> bool:
         return isinstance(self.spec.trigger, On) and self.spec.trigger.input.source == source

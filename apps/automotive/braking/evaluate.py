@@ -8,14 +8,13 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TypeVar
 
-from scipy.stats import chi2
-
 from apps.automotive.braking.cases import Case, cases
 from apps.automotive.braking.driving import Approach, approach, benign
 from apps.automotive.braking.options import BrakingOptions, TracksOf
 from apps.automotive.simulation.scenarios import benign_scenario
 from edgeai_core.app import Progress
 from edgeai_core.metrics.evaluation import DataRef, Evaluation, Figure, ModelRef
+from edgeai_core.metrics.intervals import poisson
 
 TASK = "automotive.braking"
 BENIGN_S = 120.0
@@ -98,11 +97,10 @@ def _avoided(table: Sequence[Case], ends: Sequence[Approach], note: str) -> dict
 
 
 def _rate(count: int, hours: float, sensors: str) -> Figure:
-    """Return events per hour with the exact Poisson interval (Garwood, Biometrika 28:437-442, 1936)."""
+    """Return events per hour with the exact Poisson interval."""
     if hours == 0:
         return Figure.of(None, None, 0, "1/h", "no benign traffic was driven")
-    low = chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
-    high = chi2.ppf(0.975, 2 * count + 2) / 2
+    low, high = poisson(count)
     note = f"{count} in {hours:.2f} simulated hours, partial or full; {sensors}, the radar with clutter and ghosts"
     return Figure.of(count / hours, (low / hours, high / hours), count, "1/h", note)
 

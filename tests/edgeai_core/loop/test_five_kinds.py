@@ -17,7 +17,7 @@ from edgeai_core.errors import EndOfStream, SensorError
 from edgeai_core.loop.cycle import Cycle, Fault, FaultKind
 from edgeai_core.loop.loop import Loop
 from edgeai_core.loop.snapshot import Snapshot
-from edgeai_core.loop.spec import Every, Input, LoopSpec, On, Parts
+from edgeai_core.loop.spec import Every, Input, LoopSpec, On, Parts, Stream
 from edgeai_core.sample import Reading
 from edgeai_core.sensors.replay import replay, replay_loops
 
@@ -379,6 +379,40 @@ def test_loops_that_meet_over_a_topic_replay_together() -> None:
         (key, c.decision.output.number) for key, c in replay_loops({"toy.first": first, "toy.second": second})
     ]
     assert [n for key, n in got if key == "toy.second"] == [1.0, 3.0, 5.0, 7.0, 9.0]
+
+
+def test_a_loop_whose_releasing_stream_falls_silent_is_woken_in_a_replay_too() -> None:
+    camera: Input[int] = Input("toy.world/camera", max_age_s=0.2)
+    world = LoopSpec(
+        "world",
+        Every(10.0),
+        (),
+        lambda: Parts(
+            (),
+            lambda snapshot: Decision(
+                Output(number=0.0),
+                streams={"camera": (Reading(snapshot.number),)} if snapshot.now_ns < 450_000_000 else {},
+            ),
+            fallback,
+        ),
+        0.1,
+        SAFE,
+        streams={"camera": Stream(int, 64, 4)},
+    )
+    sees = LoopSpec(
+        "sees",
+        On(camera, idle_s=0.1),
+        (camera,),
+        lambda: Parts((), lambda _: Decision(Output()), fallback),
+        0.1,
+        SAFE,
+    )
+    at = [
+        cycle.snapshot.now_ns // 10_000_000
+        for key, cycle in replay_loops({"toy.world": world, "toy.sees": sees}, until_s=1.0)
+        if key == "toy.sees"
+    ]
+    assert at == [0, 10, 20, 30, 40, 70, 80, 90, 100]  # from when the last picture is too old
 
 
 def test_a_source_that_fails_is_opened_again_and_its_next_sample_says_so() -> None:

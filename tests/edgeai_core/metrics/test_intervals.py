@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from edgeai_core.errors import InputError
-from edgeai_core.metrics.intervals import grouped_bootstrap, ratio_bootstrap, wilson
+from edgeai_core.metrics.intervals import grouped_bootstrap, poisson, ratio_bootstrap, wilson
 
 counts = st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -124,3 +124,13 @@ def test_resamples_without_any_positive_are_left_out() -> None:
 def test_a_ratio_wants_one_numerator_for_each_denominator() -> None:
     with pytest.raises(InputError, match="one numerator"):
         ratio_bootstrap([1, 2], [1, 2, 3])
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 120])
+def test_a_count_carries_the_means_under_which_it_is_not_too_rare(count: int) -> None:
+    low, high = poisson(count)
+    assert stats.poisson.cdf(count, high) == pytest.approx(0.025)
+    if count:
+        assert stats.poisson.sf(count - 1, low) == pytest.approx(0.025)
+    else:
+        assert low == 0.0
