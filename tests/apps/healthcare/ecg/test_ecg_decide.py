@@ -196,6 +196,7 @@ def test_a_lost_signal_is_an_alert_of_its_own_that_names_the_leads() -> None:
     (condition,) = decision.conditions
     assert (condition.code, condition.priority) == (Code.SIGNAL_LOST, Priority.MEDIUM)
     assert condition.evidence["leads_off"] == ["II", "V1"]
+    assert not {"picture", "condition", "status", "action"} & set(condition.evidence)
     output = decision.output
     assert (output.status, output.condition, output.action) == ("CANNOT_TELL", Code.SIGNAL_LOST, "")
 
