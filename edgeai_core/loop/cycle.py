@@ -59,14 +59,18 @@ class Cycle(Generic[O_co]):
         """When the oldest of the newest samples was measured: what the decision stands on. Without data: now.
 
         Inputs that a step can do without do not count: one may be old by its nature, and loops that tell each other
-        would grow older with every cycle.
+        would grow older with every cycle. A loop that goes on though what releases it is silent stands on all others.
         """
         snapshot = self.snapshot
+        silent = snapshot.silent
         ages_ns = [
             view.age_ns
             for name, view in snapshot.views.items()
-            if view.age_ns is not None and name not in snapshot.optional
+            if view.age_ns is not None
+            and (name not in snapshot.optional if silent is None else name != silent)
         ]
+        if silent is not None and not ages_ns:
+            ages_ns = [snapshot.views[silent].age_ns or 0]
         return self.snapshot.now_ns - max(ages_ns, default=0)
 
     @property

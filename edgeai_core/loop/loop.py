@@ -144,7 +144,8 @@ class Loop:
             now_ns = forced.now_ns
             self._number = self._number if forced.number is None else forced.number
         level = self._ladder.level if forced is None else forced.level
-        snapshot = Snapshot(self._number, release_ns, now_ns, level, views, stages, self._optional)
+        silent = self._silent(views)
+        snapshot = Snapshot(self._number, release_ns, now_ns, level, views, stages, self._optional, silent)
         self._number += 1
         decision, late, fault = self._decide(snapshot, views, forced)
         end_ns = self._clock.now_ns()
@@ -317,6 +318,15 @@ class Loop:
             if limit_s is not None and age_ns > limit_s * _SECOND_NS:
                 return self._stale_fault(source, age_ns, limit_s, f"is {age_ns / 1e9:.3f} s old")
         return None
+
+    def _silent(self, views: dict[str, View[Any]]) -> str | None:
+        """Return the input that releases the loop where it is too old to have released this cycle."""
+        if not isinstance(self.spec.trigger, On):
+            return None
+        trigger = self.spec.trigger.input
+        age_ns, limit_s = views[trigger.source].age_ns, trigger.max_age_s
+        old = age_ns is not None and limit_s is not None and age_ns > limit_s * _SECOND_NS
+        return trigger.source if old else None
 
     def _stale_fault(self, source: str, age_ns: int | None, limit_s: float | None, what: str) -> Fault:
         made_by = self._makers.get(source)

@@ -40,7 +40,8 @@ class Snapshot:
     """The inputs of one cycle.
 
     ``now_ns`` is taken under the same lock as every arrival's stamp, so no sample is newer than it.
-    ``level`` is that of degradation; 0 is whole. ``optional`` names the inputs that a step can do without.
+    ``level`` is that of degradation; 0 is whole. ``optional`` names the inputs that a step can do without, ``silent``
+    the one that should have released the loop, where it has woken because nothing came.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Snapshot:
     views: Mapping[str, View[Any]]
     stages: Stages = field(default_factory=Stages, compare=False, repr=False)
     optional: frozenset[str] = frozenset()
+    silent: str | None = None
 
     def __getitem__(self, handle: Input[T]) -> View[T]:
         """Return the view of one input. Raises KeyError for a handle that is not the loop's."""

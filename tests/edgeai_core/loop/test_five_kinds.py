@@ -381,38 +381,34 @@ def test_loops_that_meet_over_a_topic_replay_together() -> None:
     assert [n for key, n in got if key == "toy.second"] == [1.0, 3.0, 5.0, 7.0, 9.0]
 
 
-def test_a_loop_whose_releasing_stream_falls_silent_is_woken_in_a_replay_too() -> None:
+def test_a_loop_whose_releasing_stream_falls_silent_goes_on_with_the_others_in_a_replay_too() -> None:
     camera: Input[int] = Input("toy.world/camera", max_age_s=0.2)
+    lidar: Input[int] = Input("toy.world/lidar", required=False)
+
+    def world_step(snapshot: Snapshot) -> Decision[Output]:
+        streams = {"lidar": (Reading(snapshot.number),)}
+        if snapshot.now_ns < 450_000_000:
+            streams["camera"] = (Reading(snapshot.number),)
+        return Decision(Output(number=0.0), streams=streams)
+
+    published = {name: Stream(int, 64, 4) for name in ("camera", "lidar")}
     world = LoopSpec(
-        "world",
-        Every(10.0),
-        (),
-        lambda: Parts(
-            (),
-            lambda snapshot: Decision(
-                Output(number=0.0),
-                streams={"camera": (Reading(snapshot.number),)} if snapshot.now_ns < 450_000_000 else {},
-            ),
-            fallback,
-        ),
-        0.1,
-        SAFE,
-        streams={"camera": Stream(int, 64, 4)},
+        "world", Every(10.0), (), lambda: Parts((), world_step, fallback), 0.1, SAFE, streams=published
     )
     sees = LoopSpec(
-        "sees",
-        On(camera, idle_s=0.1),
-        (camera,),
-        lambda: Parts((), lambda _: Decision(Output()), fallback),
-        0.1,
-        SAFE,
-    )
-    at = [
-        cycle.snapshot.now_ns // 10_000_000
+        "sees", On(camera, idle_s=0.1), (camera, lidar),
+        lambda: Parts((), lambda _: Decision(Output()), fallback), 0.1, SAFE,
+    )  # fmt: skip
+    cycles = [
+        (cycle.snapshot.now_ns // 10_000_000, cycle.snapshot.silent, cycle.data_time_ns // 10_000_000)
         for key, cycle in replay_loops({"toy.world": world, "toy.sees": sees}, until_s=1.0)
         if key == "toy.sees"
     ]
-    assert at == [0, 10, 20, 30, 40, 70, 80, 90, 100]  # from when the last picture is too old
+    assert [at for at, silent, _ in cycles if silent is None] == [0, 10, 20, 30, 40]
+    # from when the last picture is too old: what it decides stands on the lidar
+    assert [(at, data) for at, silent, data in cycles if silent == "toy.world/camera"] == [
+        (70, 70), (80, 80), (90, 90), (100, 100)
+    ]  # fmt: skip
 
 
 def test_a_source_that_fails_is_opened_again_and_its_next_sample_says_so() -> None:
