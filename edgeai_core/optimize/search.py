@@ -93,8 +93,11 @@ class Found:
 
 
 def pareto(trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    """Return the trials than which none is both as fast and as accurate, and better in one; by latency."""
-    scored = [trial for trial in trials if trial.accuracy is not None]
+    """Return the trials than which none is both as fast and as accurate, and better in one; by latency.
+
+    Those given up early are not among them: their accuracy is not what they would have come to.
+    """
+    scored = [trial for trial in trials if trial.accuracy is not None and not trial.pruned]
     return tuple(
         sorted(
             (
