@@ -41,8 +41,8 @@ def draw_front(trials: Sequence[Trial], best: Trial, target_ms: float) -> str:
     target = x(target_ms)
     parts.append(
         f'<line x1="{target:.1f}" x2="{target:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" stroke="#b00" '
-        f'stroke-dasharray="5 4"/><text x="{target - 6:.1f}" y="{_TOP + 12}" fill="#b00" text-anchor="end">'
-        f"target {target_ms:.3g} ms</text>"
+        f'stroke-dasharray="5 4"/><text x="{target - 6:.1f}" y="{_HEIGHT - _BOTTOM - 12}" fill="#b00" '
+        f'text-anchor="end">target {target_ms:.3g} ms</text>'
     )
     line = " ".join(f"{x(each.latency_ms):.1f},{y(each.accuracy or 0):.1f}" for each in front)
     parts.append(f'<polyline points="{line}" fill="none" stroke="#06c" stroke-width="1.5"/>')

@@ -57,8 +57,9 @@ class Candidate:
 class Trial:
     """What became of a candidate. ``accuracy`` is None where the latency ruled it out before teaching.
 
-    ``latency_ms`` is the median of one call on one thread, times the device's factor. ``accuracy`` is the best of
-    ``accuracies``, those after each epoch on groups that were not taught; ``pruned``: teaching was given up early.
+    ``latency_ms`` is what one call on one thread takes undisturbed, times the device's factor. ``accuracy`` is the
+    best of ``accuracies``, those after each epoch on groups that were not taught; ``pruned``: teaching was given up
+    early.
     """
 
     candidate: Candidate
@@ -92,8 +93,11 @@ class Found:
 
 
 def pareto(trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    """Return the trials than which none is both as fast and as accurate, and better in one; by latency."""
-    scored = [trial for trial in trials if trial.accuracy is not None]
+    """Return the trials than which none is both as fast and as accurate, and better in one; by latency.
+
+    Those given up early are not among them: their accuracy is not what they would have come to.
+    """
+    scored = [trial for trial in trials if trial.accuracy is not None and not trial.pruned]
     return tuple(
         sorted(
             (
@@ -121,11 +125,12 @@ def measure_grid(
     factor: float = 1.0,
     reference_ms: float | None = None,
 ) -> list[Trial]:
-    """Return a trial without accuracy for each candidate: its median latency in ms on one thread, times a factor.
+    """Return a trial without accuracy for each candidate: its latency in ms on one thread, times a factor.
 
-    Weights are random: time does not depend on them. The candidates take turns, so that what else the machine does
-    falls on all. ``reference_ms`` is what MobileNetV2 (width 1, 224 pixels in colour, 1000 classes) takes on the
-    device: then it takes turns with them, and the factor is that time by its time here.
+    Weights are random: time does not depend on them. The candidates take turns, and of each the fastest tenth of its
+    calls counts: what else the machine does interrupts long calls more often than short ones. ``reference_ms`` is
+    what MobileNetV2 (width 1, 224 pixels in colour, 1000 classes) takes on the device: then it takes turns with them,
+    and the factor is that time by its time here.
     """
     import onnxruntime
 
@@ -155,11 +160,12 @@ def measure_grid(
             calls, total, report=lambda share: progress("measuring", round((1 + share) * 100), 200)
         )
     if reference_ms is not None:
-        factor = reference_ms / (float(np.median(times[_REFERENCE])) / 1e6)
-    return [
-        Trial(each, float(np.median(times[str(each)])) / 1e6 * factor, sizes[str(each)])
-        for each in candidates
-    ]
+        factor = reference_ms / _undisturbed_ms(times[_REFERENCE])
+    return [Trial(each, _undisturbed_ms(times[str(each)]) * factor, sizes[str(each)]) for each in candidates]
+
+
+def _undisturbed_ms(times_ns: NDArray[np.floating]) -> float:
+    return float(np.percentile(times_ns, 10)) / 1e6
 
 
 def search(

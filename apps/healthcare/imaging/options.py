@@ -20,6 +20,11 @@ class TrainOptions(BaseModel):
         description="folder with labels.csv (file, label, and where known group, split), or one folder per class; "
         "for the gate one folder each of xray, ct, mri and foreign pictures"
     )
+    teacher: Path | None = Field(
+        None,
+        description="a network (.onnx with its card) that a small one learns from, on data with a split val that it "
+        "did not see; none: the usual network",
+    )
     output: Path | None = Field(None, description="folder for model and card; none: in the state folder")
     version: str = Field("1.0.0", pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$", description="version of the model")
     leave_val: bool = Field(False, description="keep the split val out of the final network too")

@@ -71,6 +71,7 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     Temperature, threshold and the card's figures come from a network that had not seen what it was judged on: the
     split ``val`` where the folder has one, else folds by group. The final network is taught on everything, unless
     ``leave_val`` keeps the split val out of it.
+    With a ``teacher`` a small network learns from it, and never from the split ``val``.
     Raises InputError where the data are too few or copies lie across splits.
     """
     if options.modality == "gate":
@@ -82,6 +83,7 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     from apps.healthcare.imaging.export import write_model
     from apps.healthcare.imaging.figures import Judgements, figures
     from apps.healthcare.imaging.methods import METHODS
+    from apps.healthcare.imaging.student_training import taught_by
     from apps.healthcare.imaging.training import Recipe, enough, rows_of
     from edgeai_core.metrics.calibration import softmax
     from edgeai_core.runners.card import CardFigure, TrainingData
@@ -90,9 +92,16 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     dataset = load(options.data, modality, progress)
     check_apart(dataset)
     dataset = join_look_alikes(dataset)
-    method = METHODS[modality]
+    small = options.teacher is not None
+    if small and not len(rows_of(dataset, ("val",))):
+        raise InputError(
+            f"{options.data}: a network that learns from another is judged on a split val that the other did not see; "
+            "there is none"
+        )
+    method = METHODS[modality] if options.teacher is None else taught_by(options.teacher)
     recipe = Recipe(options.epochs, options.seed, options.threads)
-    path = (options.output or find_state().create().models / TASK / options.version) / f"{modality}.onnx"
+    stem = f"{modality}-small" if small else modality
+    path = (options.output or find_state().create().models / TASK / options.version) / f"{stem}.onnx"
     with work_folder(options.work) as work:
         kept = method.features(dataset, options.copies, options.seed, work, progress)
         if len(rows_of(dataset, ("test",))):
@@ -111,7 +120,7 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
             how = f"calibrated in {options.folds} folds by group"
             judged_on = everything
             logits = out_of_fold(dataset, kept, recipe, options.folds, progress, work=options.work).logits
-        if options.leave_val and not how.endswith("group"):
+        if (options.leave_val or small) and not how.endswith("group"):
             how += "; the final network too never saw val"
         else:
             how += "; the final network was taught on everything"
@@ -132,20 +141,26 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     )
     measured = figures(judged)
     command = f"edgeai train {TASK} --modality {modality} --data {options.data.name}"
+    if options.teacher is not None:
+        command += f" --teacher {options.teacher.name} --epochs {options.epochs} --copies {options.copies}"
     card = write_model(
         network,
         path,
         {"logits": (len(CLASSES[modality]),), "evidence": (len(CLASSES[modality]), 7, 7)},
-        name=f"imaging-{modality}",
+        name=f"imaging-{stem}",
         version=options.version,
         intended_use=INTENDED_USE[modality],
-        limits=(*LIMITS[modality], "Not a medical device. A person qualified to do so reads every study."),
+        limits=(
+            *(LIMITS[modality] if not small else _limits_of_small(modality)),
+            "Not a medical device. A person qualified to do so reads every study.",
+        ),
         classes=CLASSES[modality],
         parameters={
             "temperature": calibration.temperature,
             "threshold": calibration.threshold,
             "grey_low": calibration.grey_low,
             "grey_high": calibration.grey_high,
+            **({} if options.teacher is None else _derived(options.teacher)),
         },
         data=[TrainingData(dataset.name, "a folder of labelled pictures", "none stated", split=how)],
         figures={name: CardFigure.of(f, command) for name, f in measured.items() if f.value is not None},
@@ -156,6 +171,22 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
         "card": str(card),
         "data": dataset.ref().to_json(),
         "figures": {name: figure.to_json() for name, figure in measured.items()},
+    }
+
+
+def _limits_of_small(modality: str) -> tuple[str, ...]:
+    seen = "Resolution: 112 x 112 pixels, averaged from the 224 x 224 that the large network sees."
+    learnt = "It learnt from the large network: what that one takes for a sign, this one does too."
+    return (seen, learnt, *(each for each in LIMITS[modality] if not each.startswith("Resolution:")))
+
+
+def _derived(teacher: Path) -> Mapping[str, str]:
+    from edgeai_core.learning.distillation import ALPHA, TEMPERATURE
+    from edgeai_core.runners.card import card_path, read_card
+
+    return {
+        "derived_from": read_card(card_path(teacher)).digest,
+        "derived_method": f"distillation, temperature {TEMPERATURE:g}, alpha {ALPHA:g}",
     }
 
 

@@ -25,6 +25,8 @@ def trial(latency: float, accuracy: float | None) -> Trial:
 def test_the_front_holds_what_is_neither_slower_nor_worse_than_another() -> None:
     trials = [trial(30, 0.9), trial(10, 0.8), trial(20, 0.7), trial(40, 0.9), trial(50, None)]
     assert [each.latency_ms for each in pareto(trials)] == [10, 30]
+    given_up = dataclasses.replace(trial(5, 0.7), pruned=True)
+    assert [each.latency_ms for each in pareto([*trials, given_up])] == [10, 30]
 
 
 def test_the_widest_and_the_sharpest_that_meet_the_target_are_tried_first() -> None:
