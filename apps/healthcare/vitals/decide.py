@@ -226,9 +226,7 @@ def _findings(belief: Belief, score: News2 | None, standing: Standing, limits: L
             whole = not (set(score.missing) & belief.silent)
             note(name, None, priority, True if reached else False if whole else None)
     else:
-        for name, each in before.items():
-            if each.sign is None:
-                found[name] = each
+        found.update(before)  # nothing is known: what stood stays
     return found
 
 

@@ -97,8 +97,7 @@ class Fusion:
             if series and time_s < series[-1][0]:
                 continue  # a newer one is known
             series.append((time_s, each))
-            keep_s = SMOOTHED_S if each.origin in CONTINUOUS else 0.0
-            while series[0][0] < time_s - keep_s:
+            while series[0][0] < time_s - SMOOTHED_S:
                 series.popleft()
 
     def believe(self, now_s: float) -> Belief:

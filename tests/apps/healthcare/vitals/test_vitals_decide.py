@@ -307,6 +307,8 @@ def test_what_others_get_is_empty_until_something_is_known() -> None:
     full = output_of(judged, belief(7.0), "p", "night", simulated=True)
     assert (full.heart_rate_bpm, full.oxygen_l_per_min, full.consciousness) == (70.0, 0.0, "alert")
     assert (full.time_s, full.recording, full.simulated) == (7.0, "night", True)
+    part = belief(7.0, temperature=None)
+    assert output_of(judge(part, Standing(), LIMITS, "p"), part, "p").news2_missing == ("temperature",)
     nothing = output_of(judge(Belief(0.0), Standing(), LIMITS, "p"), Belief(0.0), "p")
     assert (nothing.news2, nothing.news2_risk, nothing.news2_missing) == (None, "", ())
     assert nothing.consciousness == ""

@@ -133,7 +133,7 @@ def test_a_continuous_value_is_the_median_of_fifteen_seconds() -> None:
 
 def test_poor_values_are_left_out_and_where_most_are_poor_the_sensor_says_nothing() -> None:
     fusion = Fusion()
-    for second, (value, quality) in enumerate([(97, 0.4), (97, 0.9), (90, 0.39)]):
+    for second, (value, quality) in enumerate([(96, 0.4), (98, 0.9), (90, 0.39)]):
         fusion.take((spo2(value, quality),), float(second))
     found = fusion.believe(2.0).values[Sign.SPO2]
     assert (found.value, found.quality, found.age_s) == (97, 0.4, 0.0)
@@ -181,6 +181,13 @@ def test_a_pressure_needs_eight_between_its_ends(pulse_pressure: float, taken: b
     assert Sign.SPO2 in values
 
 
+def test_a_damped_line_spoils_the_pressures_of_its_monitor_and_nothing_else() -> None:
+    fusion = Fusion()
+    damped = (Measurement(Sign.SYSTOLIC, 95, Origin.MONITOR), Measurement(Sign.DIASTOLIC, 90, Origin.MONITOR))
+    fusion.take((*damped, spo2(97)), 0.0)
+    assert set(fusion.believe(0.0).values) == {Sign.SPO2}
+
+
 def test_one_end_of_a_pressure_alone_is_taken() -> None:
     fusion = Fusion()
     fusion.take((Measurement(Sign.SYSTOLIC, 95, Origin.ABP),), 0.0)
@@ -196,6 +203,7 @@ def test_one_end_of_a_pressure_alone_is_taken() -> None:
         (4, 0.2, 4.69, True),  # no less than a second's worth
         (4, 0.2, 4.71, False),
         (4, 10.0, 10.99, True),
+        (4, 10.0, 11.0, True),
         (4, 10.0, 11.01, False),
         (3, 1.0, 30.0, True),  # too little is known to say that it cannot be
     ],
@@ -229,10 +237,10 @@ def test_what_could_not_be_is_told_for_as_long_as_a_sensor_counts_as_fresh() -> 
     assert fusion.believe(36.0).silent == frozenset()
 
 
-@pytest.mark.parametrize(("other", "joined"), [(99.0, True), (98.9, False)])
+@pytest.mark.parametrize(("other", "joined"), [(108.0, True), (107.9, False)])
 def test_heart_rates_agree_within_a_tenth(other: float, joined: bool) -> None:
     fusion = Fusion()
-    fusion.take((rate(110, Origin.ECG, 0.9), rate(other, Origin.PPG, 0.8)), 0.0)
+    fusion.take((rate(120, Origin.ECG, 0.9), rate(other, Origin.PPG, 0.8)), 0.0)
     found = fusion.believe(0.0).values[Sign.HEART_RATE]
     assert found.origins == ((Origin.ECG, Origin.PPG) if joined else (Origin.ECG,))
 
