@@ -34,6 +34,9 @@ from edgeai_core.sensors.picture import read_picture
 
 TASK = "manufacturing.inspection"
 
+_INNER_FOLDS = 2
+"""Where every fold of a cross-validation teaches networks, they are chosen among by so many folds of its own."""
+
 _LICENCES = {"deeppcb": "MIT file; README: research only", "magnetic_tile": "none stated"}
 
 
@@ -77,6 +80,8 @@ def _cross_validate_parts(options: EvaluateOptions, progress: Progress) -> Evalu
     size = side_of(examples.rows, options.size)
     views = COMPRESSED if options.method == "one-class" else MAX_VIEWS
     planned = plan(options.method, examples.rows, size, options.folds)
+    if planned.trainings:
+        planned = plan(options.method, examples.rows, size, _INNER_FOLDS)
     seen = look_at(
         examples.rows, size, options.seed, options.threads, progress, views=views, most=planned.looks
     )
@@ -86,7 +91,7 @@ def _cross_validate_parts(options: EvaluateOptions, progress: Progress) -> Evalu
     known = np.isfinite(scores)
     examples = examples.some(known)
     figures = part_figures(examples.labels, scores[known], examples.groups, 0.0)
-    if options.leaky and labels.any():
+    if not options.no_leaky and labels.any():
         alone = [str(number) for number in range(len(labels))]
         leaky = _outer(options, planned, rows, seen, alone, progress)[known]
         truth, pictures = examples.labels, [str(number) for number in range(len(leaky))]

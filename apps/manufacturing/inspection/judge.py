@@ -181,7 +181,7 @@ class Judge:
         else:
             joined = bounded(evidence) @ np.array(self.mix, np.float32) + np.float32(self.mix_bias)
         if not math.isinf(self.novelty_at):
-            joined = np.maximum(joined, plain(evidence) - np.float32(self.novelty_at))
+            joined = np.maximum(joined, oddest(evidence) - np.float32(self.novelty_at))
         return np.asarray(joined, np.float32)
 
     def quality_of(self, score: Floats) -> Floats:
@@ -205,6 +205,14 @@ def bounded(evidence: Floats) -> Floats:
 def plain(evidence: Floats) -> Floats:
     """Return how unlike good parts a picture is, (n,), from the first two columns of the evidence."""
     return np.asarray(evidence[:, :2] @ np.array(ONE_CLASS, np.float32), np.float32)
+
+
+def oddest(evidence: Floats) -> Floats:
+    """Return by how much a picture is unlike good parts in its places or in its texture, the more of both, (n,).
+
+    What is ordinary in one must not hide what is odd in the other: a regular pattern, say, has no mark that stands out.
+    """
+    return np.asarray(evidence[:, :2].max(axis=1), np.float32)
 
 
 def _matrix(features: Features) -> NDArray[np.floating]:
@@ -244,7 +252,7 @@ def judge_graph(judge: Judge, size: int) -> Any:
         heat = graph.node("Max", heat, graph.node("Mul", share, graph.constant(2.0)))
     total = _joined(graph, judge, columns)
     if not math.isinf(judge.novelty_at):
-        odder = _weighted(graph, columns[:2], ONE_CLASS, -judge.novelty_at)
+        odder = graph.node("Sub", graph.node("Max", *columns[:2]), graph.constant(judge.novelty_at))
         total = graph.node("Max", total, odder)
     graph.node("Identity", total, name="score")
     below = graph.node("Sub", graph.constant(judge.threshold), total)

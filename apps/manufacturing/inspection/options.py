@@ -67,8 +67,8 @@ class EvaluateOptions(BaseModel):
     split: Path | None = Field(None, description="with pairs: a list of the boards to judge; none: all")
     groups: Path | None = Field(None, description="CSV with columns file and group: pictures of one part")
     cross_validate: bool = Field(False, description="teach anew, by group, instead of judging a taught model")
-    leaky: bool = Field(
-        True, description="in a cross-validation, also print what pictures drawn at random would have given"
+    no_leaky: bool = Field(
+        False, description="in a cross-validation, leave out what pictures drawn at random would have given"
     )
     method: Method = Field("auto", description="in a cross-validation: what to teach")
     jpeg: int = Field(

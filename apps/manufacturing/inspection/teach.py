@@ -26,6 +26,7 @@ from apps.manufacturing.inspection.judge import (
     Judge,
     Kinds,
     fit_oddness,
+    oddest,
     plain,
 )
 from apps.manufacturing.inspection.looks import AS_IT_IS, COMPRESSED, Seen
@@ -148,11 +149,11 @@ def teach(
         if chosen != "fine-tuned":
             judge, evidence, again = replace(judge, tuned=None), evidence[:, :4], again[:, :4]
         judge = replace(judge, **parameters)
-        odd = plain(evidence)[truth == 0]
+        odd = oddest(evidence)[truth == 0]
         worst_good = float(np.quantile(scores[truth == 0], 1 - false_reject_rate))
         novelty = float(np.quantile(odd, 1 - _NOVELTY_SHARE)) + 1.0 - worst_good
         judge = replace(judge, novelty_at=novelty, places_at=_places_limit(evidence, truth))
-        scores = np.maximum(scores, plain(evidence) - np.float32(novelty))
+        scores = np.maximum(scores, oddest(evidence) - np.float32(novelty))
     good_again = judge.score_of(again, seen.texture[compressed]) if len(compressed) else scores[:0]
     judge, usual_bad = _calibrated(judge, scores, good_again, truth, false_reject_rate)
     out = np.full(len(rows), np.nan, np.float32)

@@ -87,6 +87,8 @@ class Tuner:
         if example.bad and example.mask is not None:
             mask = read_mask(example.mask, pixels.shape[:2])
         shown, moved = varied(pixels, mask, random)
+        if moved is not None and not moved.any():
+            moved = None  # an empty mask, or a defect moved out of the picture, tells of no place
         if moved is not None:
             grid = self.size // 8
             moved = np.asarray(cv2.resize(moved, (grid, grid), interpolation=cv2.INTER_AREA), np.float32)

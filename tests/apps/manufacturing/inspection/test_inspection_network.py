@@ -111,3 +111,5 @@ def test_a_network_taught_on_the_parts_ships_as_it_was_taught(
     found = inspector.inspect(read_picture(next((tmp_path / "bad").iterdir())))
     assert found.heat.shape == (8, 8)
     assert np.isfinite(found.score)
+    stripes = np.tile(np.array([20, 20, 20, 235, 235, 235], np.uint8), (200, 40))
+    assert inspector.inspect(stripes).quality <= 0.95, "what it has never seen must not pass"

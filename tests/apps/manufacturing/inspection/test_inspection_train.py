@@ -85,6 +85,15 @@ def test_a_taught_model_judges_pictures_of_any_size(
     assert inspector.inspect(colour).score == pytest.approx(inspector.inspect(picture).score, abs=0.1)
 
 
+def test_what_was_never_seen_is_rejected_by_a_model_that_knows_defects(
+    taught: tuple[Path, dict[str, object]],
+) -> None:
+    inspector = open_inspector(taught[0])
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200)).astype(np.uint8)
+    stripes = np.tile(np.array([20, 20, 20, 235, 235, 235], np.uint8), (200, 40))
+    assert [inspector.inspect(each).quality <= 0.95 for each in (noise, stripes)] == [True, True]
+
+
 def test_sub_folders_of_masks_name_the_kinds_of_defects(
     taught: tuple[Path, dict[str, object]], folder: Path
 ) -> None:
