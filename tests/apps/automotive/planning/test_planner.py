@@ -10,11 +10,13 @@ import pytest
 
 from apps.automotive.config import PlanningConfig, VehicleConfig
 from apps.automotive.messages import ObjectKind, Odometry, Route, Tracks, no_tracks
+from apps.automotive.path import Path
 from apps.automotive.planning.candidates import TIMES_S, sides, speed_profiles
 from apps.automotive.planning.control import pure_pursuit
 from apps.automotive.planning.decide import Tier
 from apps.automotive.planning.driving import drive
 from apps.automotive.planning.planner import Planned, Planner
+from apps.automotive.planning.preprocess import situation
 from edgeai_core.errors import InputError
 
 VEHICLE = VehicleConfig()
@@ -29,7 +31,11 @@ def tracks(*things: tuple[float, float, float, float, ObjectKind]) -> Tracks:
     """Return tracks of (x, y, vx, vy, kind)."""
     n = len(things)
     table = np.array([each[:4] for each in things]).reshape(n, 4)
-    sizes = {ObjectKind.CAR: (4.5, 1.8, 1.5), ObjectKind.PEDESTRIAN: (0.5, 0.6, 1.75)}
+    sizes = {
+        ObjectKind.CAR: (4.5, 1.8, 1.5),
+        ObjectKind.PEDESTRIAN: (0.5, 0.6, 1.75),
+        ObjectKind.UNKNOWN: (0.3, 0.3, 1.4),
+    }
     return Tracks(
         0, Odometry(), np.arange(n), np.array([each[4] for each in things], np.int8), table[:, :2], table[:, 2:],
         np.zeros(n), np.zeros(n), np.array([sizes[each[4]] for each in things]).reshape(n, 3),
@@ -92,6 +98,53 @@ def test_a_track_whose_speed_nobody_knows_yet_stops_no_car() -> None:
     assert plan(young).plan.speed_mps[-1] == free
     assert plan(replace(young, age_s=np.array([0.6]))).plan.speed_mps[-1] < free - 5.0
     assert plan(replace(young, covariance=car.covariance)).plan.speed_mps[-1] == stopped
+
+
+def uncertain(seen: Tracks, *, place_m: float = 0.2, speed_mps: float = 0.2) -> Tracks:
+    """Return tracks whose place and speed are known no better than this, in both directions."""
+    variances = np.diag([place_m**2] * 2 + [speed_mps**2] * 2)
+    return replace(seen, covariance=np.broadcast_to(variances, (len(seen.id), 4, 4)))
+
+
+def test_an_oncoming_car_whose_lane_is_not_known_yet_stops_no_car() -> None:
+    comes = tracks((90.0, 0.6, -20.0, 0.0, ObjectKind.CAR))
+    assert plan(comes).tier is not Tier.SAFE or plan(comes).plan.speed_mps[-1] < 8.0
+    vague = plan(uncertain(comes, place_m=1.2))
+    assert vague.tier is Tier.SAFE
+    assert vague.plan.speed_mps[-1] > 12.0
+
+
+def test_the_sideways_speed_of_a_post_that_may_as_well_stand_stops_no_car() -> None:
+    post = tracks((30.0, -3.2, 0.0, 1.4, ObjectKind.UNKNOWN))
+    assert plan(uncertain(post, speed_mps=1.0)).plan.speed_mps[-1] > 12.0
+    crosses = plan(uncertain(post, speed_mps=0.2)).plan
+    assert crosses.speed_mps.min() < 10.0 or np.abs(crosses.y_m).max() > 0.5
+
+
+def test_a_sideways_speed_counts_by_how_well_it_is_known_for_who_drives_along_the_road() -> None:
+    way = route(lanes_left=1)
+    drifts = tracks((25.0, 3.5, 12.0, -1.5, ObjectKind.CAR))
+
+    def believed_mps(speed_mps: float) -> float:
+        seen = uncertain(drifts, speed_mps=speed_mps)
+        found = situation(Path(way.x_m, way.y_m), way, Odometry(speed_mps=12.0), seen, VEHICLE)
+        return float(found.obstacles.lateral_mps[0])
+
+    assert believed_mps(0.1) == pytest.approx(-1.5, abs=0.02)
+    assert believed_mps(1.0) == pytest.approx(-0.75)
+    assert believed_mps(4.0) == pytest.approx(0.0, abs=0.1)
+
+
+def test_one_behind_in_the_next_lane_who_seems_to_come_over_is_not_braked_for() -> None:
+    drifts = tracks((-14.0, 2.8, 24.0, -1.2, ObjectKind.CAR))
+    planned = plan(drifts, way=route(lanes_left=1))
+    assert planned.tier is Tier.SAFE
+    assert planned.plan.speed_mps[-1] > 12.0
+
+
+def test_a_track_that_is_not_confirmed_is_no_obstacle() -> None:
+    car = tracks((45.0, 0.0, 0.0, 0.0, ObjectKind.CAR))
+    assert plan(replace(car, confirmed=np.zeros(1, np.bool_))).plan.speed_mps[-1] > 12.0
 
 
 def test_one_who_follows_behind_is_not_fled_from() -> None:
