@@ -235,6 +235,13 @@ def test_no_other_claim_is_contradicted() -> None:
     assert contradicts(Code.SIGNAL_LOST, STEADY, LIMITS) == ""
 
 
+def test_a_pulse_is_that_from_before_up_to_a_share_of_its_rate() -> None:
+    now_bpm = 75.0
+    for share, contradicted in ((0.145, True), (0.155, False), (-0.145, True), (-0.155, False)):
+        pulse = steady(60.0 / now_bpm, before_bpm=now_bpm / (1 + share))
+        assert bool(contradicts(Code.VENTRICULAR_TACHYCARDIA, pulse, LIMITS)) is contradicted
+
+
 def test_what_is_not_contradicted_is_the_same_decision() -> None:
     decision = claim(Code.VENTRICULAR_TACHYCARDIA)
     assert check(decision, replace(STEADY, before_bpm=None), LIMITS) is decision
