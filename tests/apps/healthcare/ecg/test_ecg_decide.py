@@ -190,6 +190,13 @@ LOST = replace(
 )  # fmt: skip
 
 
+def test_an_alert_names_no_leads_where_all_are_on() -> None:
+    fast = replace(WELL, rr_s=rr(200.0, 16), last_beat_s=60.0)
+    conditions = decide(fast, NOTHING, LIMITS, SUBJECT).conditions
+    assert conditions
+    assert all("leads_off" not in each.evidence for each in conditions)
+
+
 def test_a_lost_signal_is_an_alert_of_its_own_that_names_the_leads() -> None:
     decision = decide(LOST, NOTHING, LIMITS, SUBJECT)
     assert decision.conditions is not None
@@ -356,6 +363,7 @@ def test_beats_without_a_score_give_no_confidence_and_no_beats_no_rate() -> None
         == 0.0
     )
     assert codes(replace(WELL, rr_s=(), last_beat_s=None)) == []
+    assert codes(replace(WELL, rr_s=rr(200.0, 16), last_beat_s=None)) == []
 
 
 @pytest.mark.parametrize(
