@@ -23,15 +23,8 @@ from edgeai_core.learning.classify import Recipe, predict
 from edgeai_core.metrics.evaluation import Figure
 from edgeai_core.optimize.examples import read_examples, split_by_group
 from edgeai_core.optimize.front import draw_front
-from edgeai_core.optimize.search import (
-    Candidate,
-    Trial,
-    best_of,
-    explore,
-    measure_grid,
-    resized,
-    teach_candidate,
-)
+from edgeai_core.optimize.search import explore, measure_grid, resized, teach_candidate
+from edgeai_core.optimize.trial import Candidate, Trial, best_of
 
 WIDTHS = (1.0, 0.75, 0.5, 0.35)
 RESOLUTIONS = (96, 72, 56, 40)

@@ -16,6 +16,7 @@ from edgeai_core.loop.realtime import CollectorPauses, collect_before_start, fre
 from edgeai_core.loop.schedule import Schedule
 from edgeai_core.loop.snapshot import Snapshot, Stages
 from edgeai_core.loop.spec import Every, Input, LoopSpec, On, Parts, Sink
+from edgeai_core.loop.staleness import Staleness
 from edgeai_core.loop.statistics import LoopStatistics
 from edgeai_core.sample import View
 from edgeai_core.sensors.mailbox import Mailbox, Tap
@@ -96,7 +97,8 @@ class Loop:
         self._durable = next((each for each in spec.inputs if each.history == "one"), None)
         self._inputs: Mapping[str, Input[Any]] = {each.source: each for each in spec.inputs}
         self._optional = frozenset(each.source for each in spec.inputs if not each.required)
-        self._makers = {source.name: type(source).__name__ for source in parts.sources}
+        makers = {source.name: type(source).__name__ for source in parts.sources}
+        self._staleness = Staleness(spec, self.mailbox, makers)
         self._check(frozenset(fed))
         own = [source for source in parts.sources if source.name not in set(fed)]
         polled = [source for source in own if self._inputs[source.name].polled]
@@ -144,7 +146,7 @@ class Loop:
             now_ns = forced.now_ns
             self._number = self._number if forced.number is None else forced.number
         level = self._ladder.level if forced is None else forced.level
-        silent = self._silent(views)
+        silent = self._staleness.silent(views)
         snapshot = Snapshot(self._number, release_ns, now_ns, level, views, stages, self._optional, silent)
         self._number += 1
         decision, late, fault = self._decide(snapshot, views, forced)
@@ -235,8 +237,9 @@ class Loop:
     def idle(self) -> Cycle[Any] | None:
         """A wake-up without an input: the loop lives; where something is stale it says so in a cycle."""
         self.statistics.note_idle()
+        starting = self.starting
         now_ns, views = self.mailbox.views()
-        if self._stale(now_ns, views, releasing=False) is None:
+        if self._staleness.fault(views, releasing=False, starting=starting) is None:
             return None
         return self.cycle(now_ns)
 
@@ -271,7 +274,7 @@ class Loop:
         self, snapshot: Snapshot, views: dict[str, View[Any]], forced: Forced | None
     ) -> tuple[Decision[Any], Decision[Any] | None, Fault | None]:
         """Return (the decision that counts, the late one where there was one, the fault)."""
-        fault = self._stale(snapshot.now_ns, views, releasing=True) or self._refused(views)
+        fault = self._staleness.fault(views, releasing=True) or self._refused(views)
         if fault is not None:
             return self._fall_back(snapshot, fault), None, fault
         self.mailbox.consume(views)
@@ -301,52 +304,6 @@ class Loop:
             return self.parts.fallback(snapshot, fault)
         except Exception:
             return self.spec.safe
-
-    def _stale(self, now_ns: int, views: dict[str, View[Any]], *, releasing: bool) -> Fault | None:
-        """Return a fault for the first required input that is too old; what releases the loop is exempt then."""
-        trigger = self.spec.trigger.input.source if isinstance(self.spec.trigger, On) else None
-        for source, view in views.items():
-            handle = self._inputs[source]
-            if not handle.required or (source == trigger and (releasing or handle.max_age_s is None)):
-                continue
-            age_ns = view.age_ns
-            limit_s = handle.max_age_s
-            if age_ns is None:
-                if not releasing and self.starting:
-                    continue
-                return self._stale_fault(source, None, limit_s, "nothing has come yet")
-            if limit_s is not None and age_ns > limit_s * _SECOND_NS:
-                return self._stale_fault(source, age_ns, limit_s, f"is {age_ns / 1e9:.3f} s old")
-        return None
-
-    def _silent(self, views: dict[str, View[Any]]) -> str | None:
-        """Return the input that releases the loop where it is too old to have released this cycle."""
-        if not isinstance(self.spec.trigger, On):
-            return None
-        trigger = self.spec.trigger.input
-        age_ns, limit_s = views[trigger.source].age_ns, trigger.max_age_s
-        old = age_ns is not None and limit_s is not None and age_ns > limit_s * _SECOND_NS
-        return trigger.source if old else None
-
-    def _stale_fault(self, source: str, age_ns: int | None, limit_s: float | None, what: str) -> Fault:
-        made_by = self._makers.get(source)
-        maker = f"source {made_by}" if made_by else f"loop {source}"
-        limit = f" (limit {limit_s} s)" if limit_s is not None else ""
-        cause = self.mailbox.trouble(source)
-        if not cause and self.mailbox.over_at(source):
-            cause = "its source has ended"
-        elif not cause:
-            cause = (
-                "its source delivers nothing" if made_by else "that loop does not run, or publishes nothing"
-            )
-        return Fault(
-            FaultKind.STALE,
-            f"input {source!r}: {what}{limit}; made by {maker}; likely cause: {cause}",
-            input=source,
-            made_by=maker,
-            age_ns=age_ns,
-            cause=cause,
-        )
 
     def _check(self, fed: frozenset[str]) -> None:
         names = [source.name for source in self.parts.sources]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from edgeai_core.optimize.search import Trial, pareto
+from edgeai_core.optimize.trial import Trial, pareto
 
 _WIDTH, _HEIGHT = 720, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 46, 60

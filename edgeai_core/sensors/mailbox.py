@@ -205,6 +205,8 @@ class _Slot:
         self.overflowed = 0
         self.to_commit: list[int] = []
         self._sequence: int | None = None
+        self._shown = 0
+        self._displaced: list[Sample[Any]] = []
 
     @property
     def has_room(self) -> bool:
@@ -239,21 +241,20 @@ class _Slot:
         if self.input.history == "latest":
             self.overwritten += len(self.pending)
             self.pending.clear()
-        elif self.input.history == "new" and len(self.pending) == self.input.depth:
-            dropped = self.pending.popleft()
-            self.overflowed += dropped.count
-            lost = dropped.count + dropped.lost
-            restarted = dropped.restarted
-            if self.pending:
-                oldest = self.pending[0]
-                self.pending[0] = replace(
-                    oldest, lost=oldest.lost + lost, restarted=oldest.restarted or restarted
-                )
-            else:
-                sample = replace(sample, lost=sample.lost + lost, restarted=sample.restarted or restarted)
         self.pending.append(sample)
+        if self.input.history == "new" and len(self.pending) > self.input.depth:
+            dropped = self.pending.popleft()
+            if self._shown:  # the step may be about to be called with it: whether it is lost is not known yet
+                self._shown -= 1
+                self._displaced.append(dropped)
+            else:
+                self._lose(dropped)
 
     def view(self, now_ns: int) -> View[Any]:
+        for dropped in self._displaced:  # the step was not called with what the last view showed
+            self._lose(dropped)
+        self._displaced.clear()
+        self._shown = len(self.pending)
         samples: tuple[Sample[Any], ...]
         if self.input.history == "latest":
             samples = () if self.latest is None else (self.latest,)
@@ -267,9 +268,20 @@ class _Slot:
     def consume(self, view: View[Any]) -> None:
         if self.input.history == "one" or not view.samples:
             return
+        self._shown = 0
+        self._displaced.clear()
         last_ns = view.samples[-1].received_ns
         while self.pending and self.pending[0].received_ns <= last_ns:
             self.pending.popleft()
+
+    def _lose(self, dropped: Sample[Any]) -> None:
+        self.overflowed += dropped.count
+        oldest = self.pending[0]
+        self.pending[0] = replace(
+            oldest,
+            lost=oldest.lost + dropped.count + dropped.lost,
+            restarted=oldest.restarted or dropped.restarted,
+        )
 
     def settle(self, sequence: int) -> None:
         if self.pending and self.pending[0].sequence == sequence:

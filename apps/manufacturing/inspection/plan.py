@@ -20,8 +20,8 @@ MIN_TUNED = 20
 HINT = "with torch (pip install 'edgeai[train]') the network itself would be taught on these parts, too"
 """What is said where only torch is missing."""
 
-_VISITS, _AT_SIDE = 18_000, 224
-"""Pictures that networks are taught on, counted at every visit, at this side: eight minutes on two cores."""
+_VISITS, _AT_SIDE = 14_000, 224
+"""Pictures that networks are taught on, counted at every visit, at this side: seven minutes on two cores."""
 
 _EPOCHS = (2, 8)
 _FEW, _SOME = 300, 1_000
@@ -57,9 +57,7 @@ class Plan:
             return None
         from apps.manufacturing.inspection.tune import Shared, Tuner
 
-        side_by_side = self.trainings > 1
-        shared = Shared(progress, times * self.trainings)
-        return Tuner(examples, size, self.epochs, seed, 1 if side_by_side else threads, shared)
+        return Tuner(examples, size, self.epochs, seed, Shared(progress, self.trainings, times, threads))
 
 
 def plan(method: str, examples: Sequence[Example], size: int, folds: int) -> Plan:

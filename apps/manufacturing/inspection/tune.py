@@ -36,14 +36,13 @@ _QUALITIES = (60, 96)
 
 @dataclass(frozen=True)
 class Tuner:
-    """Teaches networks on some of the ``examples``, brought to ``size``, each for ``epochs`` on ``threads`` cores."""
+    """Teaches networks on some of the ``examples``, brought to ``size``, each for ``epochs`` on its share of cores."""
 
     examples: Sequence[Example]
     size: int
     epochs: int
     seed: int
-    threads: int
-    progress: Progress
+    shared: Shared
 
     def __call__(self, rows: NDArray[np.int64], whitening: Whitening, places: Places) -> TunedNetwork:
         """Teach a network on the pictures ``rows``, of which some are good and some bad, from heads taught on them."""
@@ -73,9 +72,9 @@ class Tuner:
             warm_up=0.1,
             average=0.98,
             seed=self.seed,
-            threads=self.threads,
+            threads=self.shared.next_threads(),
         )
-        fit(network, batches, _loss, options, self.progress, label="fine-tuning")
+        fit(network, batches, _loss, options, self.shared, label="fine-tuning")
         return network.rounded()
 
     def _look(self, row: int, epoch: int) -> tuple[Pixels, NDArray[np.float32] | None]:
@@ -96,18 +95,29 @@ class Tuner:
 
 
 class Shared:
-    """Adds up the progress of trainings that run side by side: each calls ``label, done, total`` of its own."""
+    """Shares ``threads`` cores among ``trainings`` that run side by side, and that ``times`` over.
 
-    def __init__(self, progress: Progress, trainings: int) -> None:
-        self._progress, self._trainings = progress, trainings
+    Their progress is added up: each calls ``label, done, total`` of its own.
+    """
+
+    def __init__(self, progress: Progress, trainings: int, times: int, threads: int) -> None:
+        self._progress, self._all = progress, trainings * times
+        self._trainings, self._threads = trainings, threads
         self._lock = threading.Lock()
-        self._done = 0
+        self._begun = self._done = 0
+
+    def next_threads(self) -> int:
+        """Return the cores of the training that begins: one, but all of them for one that is left over at the end."""
+        with self._lock:
+            self._begun += 1
+            is_last = self._begun % self._trainings == 0
+        return self._threads if is_last and self._trainings % self._threads == 1 else 1
 
     def __call__(self, label: str, done: int, total: int) -> None:
         """One more batch is done."""
         with self._lock:
             self._done += 1
-            self._progress(label, min(self._done, total * self._trainings), total * self._trainings)
+            self._progress(label, min(self._done, total * self._all), total * self._all)
 
 
 def varied(

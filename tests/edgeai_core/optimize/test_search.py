@@ -15,7 +15,8 @@ from edgeai_core.errors import InputError
 from edgeai_core.optimize.examples import read_examples, split_by_group
 from edgeai_core.optimize.placement import published_ms
 from edgeai_core.optimize.profiles import profile
-from edgeai_core.optimize.search import Candidate, Trial, explore, outermost, pareto
+from edgeai_core.optimize.search import explore
+from edgeai_core.optimize.trial import Candidate, Trial, outermost, pareto
 
 
 def trial(latency: float, accuracy: float | None) -> Trial:

@@ -15,6 +15,14 @@ from onnx import TensorProto, helper, numpy_helper
 from edgeai_core.runners.card import ModelCard, TensorSpec, card_path, write_card
 from edgeai_core.runners.golden import GoldenVector, write_golden
 
+MODULES = {
+    "onnx": "onnxruntime",
+    "openvino": "openvino",
+    "openvino-ir": "openvino",
+    "litert": "ai_edge_litert",
+}
+"""What an engine is imported as."""
+
 WEIGHTS = np.linspace(-1, 1, 24, dtype=np.float32).reshape(8, 3)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import sys
@@ -13,29 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
 
 from edgeai_core.errors import ConfigError, MissingExtraError, ModelError
-from edgeai_core.runners import auto
-from edgeai_core.runners.auto import Answer, Candidate, find_fastest, recall
-from edgeai_core.runners.bare import bare_card
 from edgeai_core.runners.card import TensorSpec, Weights, card_path, digest_of, read_card, write_card
-from edgeai_core.runners.model_file import MAX_OPERATORS, check_room, read_model_file
-from edgeai_core.runners.onnx import OnnxRunner
 from edgeai_core.runners.open import backends_for, open_runner
-from edgeai_core.runners.preparing import being_prepared, preparing
 from edgeai_core.testing import check_runner
 
-from .conftest import WEIGHTS
+from .conftest import MODULES, WEIGHTS
 from .tflite import write_toy_tflite
 
 ENGINES = ["onnx", "openvino", "openvino-ir", "litert"]
-MODULES = {
-    "onnx": "onnxruntime",
-    "openvino": "openvino",
-    "openvino-ir": "openvino",
-    "litert": "ai_edge_litert",
-}
 WINDOW_OF_ONE = (TensorSpec("signal", (1, 8), "float32"), TensorSpec("gain", (1, 1), "float32"))
 
 
@@ -267,157 +253,3 @@ def test_an_engine_that_takes_other_files_is_named_with_those_that_take_this_one
         open_runner(toy.write(), backend="litert")
     with pytest.raises(ConfigError, match=r"backend 'tpu' is unknown; it is one of prepared, auto, onnx"):
         open_runner(toy.path, backend="tpu")
-
-
-# ---------------------------------------------------------------- bad models
-
-
-def node(operator: str, domain: str = "", **attributes: Any) -> bytes:
-    """A model of one operator, from x[1, 4] to y."""
-    graph = helper.make_graph(
-        [helper.make_node(operator, ["x"], ["y"], domain=domain, **attributes)],
-        "one",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
-    )
-    opsets = [helper.make_opsetid("", 17)] + ([helper.make_opsetid(domain, 1)] if domain else [])
-    data: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
-    return data
-
-
-def write_one(toy: Any, data: bytes) -> Path:
-    one = (TensorSpec("x", (1, 4), "float32"),)
-    return Path(toy.write(data, inputs=one, outputs=(TensorSpec("y", (1, 4), "float32"),)))
-
-
-@pytest.mark.parametrize("engine", ["onnx", "openvino"])
-@pytest.mark.parametrize(
-    "data",
-    [node("NoSuchOperator"), node("Relu", "some.vendor"), node("Relu").replace(b"\x10\x11", b"\x10\x7f")],
-    ids=["unknown operator", "unknown domain", "opset 127"],
-)
-def test_what_no_engine_knows_is_refused_in_one_line(toy: Any, data: bytes, engine: str) -> None:
-    pytest.importorskip(MODULES[engine])
-    if engine == "openvino" and b"\x10\x7f" in data:
-        pytest.skip("OpenVINO takes an opset that it does not know as the newest that it knows")
-    with pytest.raises(ModelError, match="cannot load the model") as refusal:
-        open_runner(write_one(toy, data), backend=engine)
-    assert "\n" not in str(refusal.value)
-
-
-def test_a_graph_with_too_many_operators_is_refused_before_an_engine_sees_it(toy: Any) -> None:
-    nodes = [helper.make_node("Relu", ["x"], ["y"])] * (MAX_OPERATORS + 1)
-    data = helper.make_model(helper.make_graph(nodes, "many", [], [])).SerializeToString()
-    with pytest.raises(ModelError, match=rf"has {MAX_OPERATORS + 1} operators; at most {MAX_OPERATORS}"):
-        OnnxRunner(write_one(toy, data))
-
-
-def test_a_model_that_memory_cannot_hold_is_refused_before_it_is_loaded(toy: Any) -> None:
-    with pytest.raises(ModelError, match="MiB of memory are free"):
-        check_room(toy.path, 1 << 45)
-
-
-def test_a_model_that_asks_for_more_memory_than_there_is_ends_in_one_line(toy: Any) -> None:
-    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1 << 21, 1 << 22])
-    graph = helper.make_graph(
-        [
-            helper.make_node("ConstantOfShape", ["shape"], ["big"]),
-            helper.make_node("ReduceSum", ["big"], ["sum"], keepdims=0),
-            helper.make_node("Add", ["x", "sum"], ["y"]),
-        ],
-        "big",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
-        [shape],
-    )
-    data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    with pytest.raises(ModelError) as refusal:
-        OnnxRunner(write_one(toy, data.SerializeToString()))
-    assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize("location", ["/etc/passwd", "../outside.bin", "link.bin", "weights.bin"])
-def test_weights_in_another_file_are_refused_wherever_that_lies(toy: Any, location: str) -> None:
-    (toy.folder / "link.bin").symlink_to("/etc/passwd")
-    (toy.folder / "weights.bin").write_bytes(WEIGHTS.tobytes())
-    for engine in ("onnx", "openvino"):
-        with pytest.raises(ModelError, match="keeps weights in another file"):
-            open_runner(toy.write(toy.bytes(weights_in=location)), backend=engine)
-    with pytest.raises(ModelError, match="keeps weights in another file"):
-        bare_card(toy.path)
-
-
-def test_a_file_without_a_card_gets_one_that_says_that_nothing_is_stated(toy: Any) -> None:
-    toy.path.write_bytes(toy.bytes())
-    card = bare_card(toy.path)
-    assert [str(spec) for spec in card.inputs] == ["signal float32[window, 8]", "gain float32[window, 1]"]
-    assert card.licence == "not stated: the file has no card"
-    check_runner(OnnxRunner(toy.path, card), toy.inputs(3))
-
-
-# ---------------------------------------------------------------- the fastest
-
-
-def test_until_a_model_is_prepared_it_runs_on_onnx_runtime(toy: Any, tmp_path: Path) -> None:
-    runner = open_runner(toy.write(), cache=tmp_path / "cache")
-    assert runner.description.backend == "onnx"
-    assert not (tmp_path / "cache").exists()  # nothing was measured, nothing is kept
-
-
-def test_what_was_found_fastest_is_what_runs_until_the_model_changes(toy: Any, tmp_path: Path) -> None:
-    path = toy.write_with_golden()
-    answer = find_fastest(path, cache=tmp_path, seconds=0.05)
-    assert answer.trials[0].candidate == "onnx"
-    assert answer.trials[0].ratio == 1.0
-    folder = tmp_path / "engines"
-    assert recall(read_model_file(path), 1, folder) == answer
-    assert recall(read_model_file(path), 2, folder) is None  # with other threads another may be fastest
-    assert open_runner(path, cache=tmp_path).description.backend == answer.choice.backend
-    kept = sorted(folder.glob("*.json"))
-    open_runner(path, backend="auto", cache=tmp_path)
-    assert sorted(folder.glob("*.json")) == kept  # it is not measured again
-    toy.write(toy.bytes().replace(b"scaled", b"SCALED"))
-    assert recall(read_model_file(path), 1, folder) is None
-
-
-def test_an_answer_of_another_engine_is_followed_and_one_that_fails_gives_way(
-    toy: Any, tmp_path: Path
-) -> None:
-    pytest.importorskip("openvino")
-    path = toy.write()
-    file = read_model_file(path)
-    place = auto._place(file, 1, tmp_path / "engines")
-    place.parent.mkdir()
-    for backend, wanted in (("openvino", "openvino"), ("litert", "onnx")):
-        answer = Answer(Candidate(backend), ())
-        place.write_text(json.dumps(answer.to_json()))
-        assert open_runner(path, cache=tmp_path).description.backend == wanted
-    for broken in (
-        "",
-        "{",
-        '{"choice": {}}',
-        '{"choice": {"backend": "onnx", "options": {"x": 1}}, "trials": []}',
-    ):
-        place.write_text(broken)
-        assert open_runner(path, cache=tmp_path).description.backend == "onnx"
-
-
-def test_an_engine_that_kills_its_process_is_out_and_the_others_are_measured(
-    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("openvino")
-    fake = tmp_path / "fake" / "openvino"
-    fake.mkdir(parents=True)
-    (fake / "__init__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n")
-    monkeypatch.setenv("PYTHONPATH", str(fake.parent))
-    answer = find_fastest(toy.write(), cache=tmp_path, seconds=0.05)
-    (trial,) = [trial for trial in answer.trials if trial.candidate == "openvino"]
-    assert trial.refused == "openvino ends its process with signal 4"
-    assert answer.choice.backend == "onnx"
-
-
-def test_who_prepares_a_model_is_seen_while_it_does(tmp_path: Path) -> None:
-    assert being_prepared(tmp_path / "none") is None
-    with preparing(tmp_path, "scores 1.0.0"):
-        assert being_prepared(tmp_path) == "scores 1.0.0"
-    assert being_prepared(tmp_path) is None

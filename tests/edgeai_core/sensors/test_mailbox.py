@@ -32,6 +32,37 @@ def test_every_item_is_seen_once_or_counted_as_lost(script: list[int | None]) ->
     assert lost == mailbox.overflowed()
 
 
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(1, 3), max_size=12), st.integers(0, 12), st.booleans()), max_size=12
+    )
+)
+def test_what_comes_while_a_step_is_about_to_be_called_is_as_if_it_came_after(
+    script: list[tuple[list[int], int, bool]],
+) -> None:
+    """Each entry: chunks that arrive, so many of them before the snapshot's samples are taken out; if they are."""
+    between, after = Mailbox([NEW], VirtualClock()), Mailbox([NEW], VirtualClock())
+    sent = 0
+    for chunks, early, answered in [*script, ([], 0, True)]:
+        readings = []
+        for count in chunks:
+            sent += count
+            readings.append(Reading(sent, sequence=sent, count=count))
+        (_, live), (_, replayed) = between.views(), after.views()
+        assert live == replayed
+        for reading in readings[:early]:
+            between.put("x", reading)
+        if answered:
+            between.consume(live)
+            after.consume(replayed)
+        for reading in readings[early:]:
+            between.put("x", reading)
+        for reading in readings:
+            after.put("x", reading)
+        assert between.views() == after.views()
+        assert between.overflowed() == after.overflowed()
+
+
 @given(st.lists(st.booleans(), max_size=30))
 def test_an_arrival_after_a_snapshot_is_stamped_later_and_one_before_it_not_later(script: list[bool]) -> None:
     mailbox = Mailbox([LATEST], VirtualClock())

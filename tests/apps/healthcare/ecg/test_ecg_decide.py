@@ -98,7 +98,8 @@ def test_vt_that_becomes_vf_is_vf_from_then_on() -> None:
     vt = replace(WELL, ventricular=0.9, fibrillation=0.2, rr_s=rr(180.0))
     vf = replace(vt, fibrillation=0.8)
     assert codes(vt) == [VT]
-    assert codes(replace(vt, fibrillation=0.44), stands(VT)) == [VT]
+    assert [codes(replace(vt, fibrillation=share)) for share in (0.39, 0.4)] == [[VT], [VF]]
+    assert [codes(replace(vt, fibrillation=share), stands(VT)) for share in (0.44, 0.45)] == [[VT], [VF]]
     assert codes(replace(vt, fibrillation=0.6), stands(VT)) == [VF]
     assert codes(replace(vt, fibrillation=0.5)) == [VF]
     assert codes(vf, stands(VT)) == [VF]
@@ -118,6 +119,7 @@ def test_a_wide_rhythm_below_the_rate_of_vt_is_not_vt() -> None:
 def test_a_line_with_almost_no_voltage_is_asystole_and_not_fibrillation() -> None:
     faint = replace(WELL, ventricular=0.99, fibrillation=1.0, amplitude_mv=0.19, pause_s=5.0)
     assert codes(faint) == [Code.ASYSTOLE]
+    assert codes(replace(faint, amplitude_mv=0.0)) == [Code.ASYSTOLE]
     assert codes(replace(faint, amplitude_mv=0.2)) == [VF]
 
 
@@ -197,6 +199,12 @@ def test_an_alert_names_no_leads_where_all_are_on() -> None:
     assert all("leads_off" not in each.evidence for each in conditions)
 
 
+def test_an_interval_that_began_the_moment_a_rhythm_was_over_counts_and_one_before_it_does_not() -> None:
+    slow = replace(WELL, rr_s=(2.0,) * 4, last_beat_s=58.0)  # the first of the five beats comes at 50 s
+    assert codes(slow, stands(until_s=50.0)) == [SLOW]
+    assert codes(slow, stands(until_s=50.5)) == []
+
+
 def test_a_lost_signal_is_an_alert_of_its_own_that_names_the_leads() -> None:
     decision = decide(LOST, NOTHING, LIMITS, SUBJECT)
     assert decision.conditions is not None
@@ -252,7 +260,7 @@ def test_a_simulated_patient_is_told_from_a_real_one_in_the_evidence() -> None:
     for simulated in (False, True):
         decision = decide(belief, NOTHING, LIMITS, replace(SUBJECT, simulated=simulated))
         assert decision.conditions is not None
-        assert ("simulated" in decision.conditions[0].evidence) is simulated
+        assert decision.conditions[0].evidence.get("simulated", False) is simulated
         assert decision.output.simulated is simulated
 
 
