@@ -83,6 +83,9 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show must not end a command
             stream.reconfigure(errors="backslashreplace")
+    # Threads of numpy wait by spinning: for the small matrices of these models two are slower than one, and where
+    # folds are taught side by side a hundred times slower.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(execute(sys.argv[1:]))
 
 
