@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeai_core.cli.model_files import ModelArgument, find_model
 from edgeai_core.cli.options import JsonOption, StateOption
 from edgeai_core.cli.tasks import progress_bars
-from edgeai_core.metrics.evaluation import Figure
 from edgeai_core.state import find_state
+
+if TYPE_CHECKING:
+    from edgeai_core.metrics.evaluation import Figure
 
 
 def distil(
