@@ -38,7 +38,9 @@ def one_line(text: str) -> str:
 
 
 def test_the_command_line_starts_without_numpy_whose_threads_a_command_may_still_hold() -> None:
-    code = "import sys, edgeai_core.cli.main; print({'numpy', 'cv2', 'onnxruntime', 'torch'} & set(sys.modules))"
+    code = (
+        "import sys, edgeai_core.cli.main; print({'numpy', 'cv2', 'onnxruntime', 'torch'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
