@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from apps.manufacturing.inspection.examples import Example, read_mask
 from apps.manufacturing.inspection.graph import POOLED, FeatureExtractor
@@ -137,7 +138,7 @@ def look_at(
                 places[place[at]] = whitening(local)
                 masks[place[at]] = None if mask is None else np.ascontiguousarray(_turned(mask, turn))
 
-    with ThreadPoolExecutor(threads) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         for done, _ in enumerate(pool.map(look, range(n))):
             progress("looking at pictures", done, n)
     progress("looking at pictures", n, n)

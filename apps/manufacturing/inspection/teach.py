@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from apps.manufacturing.inspection.heads import (
     Floats,
@@ -215,7 +216,7 @@ def _in_turn(
 ) -> list[Any]:
     """Do the folds side by side."""
     done: list[Any] = []
-    with ThreadPoolExecutor(threads) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         for answer in pool.map(work, folds):
             progress("cross-validation", len(done), len(folds))
             done.append(answer)

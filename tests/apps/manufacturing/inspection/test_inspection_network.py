@@ -40,8 +40,22 @@ def test_a_network_is_taught_within_its_time_however_many_pictures_there_are(
     for count in (40, 260, 1_000, 3_000, 8_000):
         planned = plan("auto", examples(count // 2, count // 2), 224, 5)
         assert planned.epochs >= 2
-        assert visits(planned, count) <= 20_000
+        assert visits(planned, count) <= 17_500
     assert plan("auto", examples(500, 500), 288, 5).epochs < plan("auto", examples(500, 500), 224, 5).epochs
+
+
+def test_trainings_side_by_side_have_a_core_each_and_the_one_left_over_has_all() -> None:
+    pytest.importorskip("torch")
+    from apps.manufacturing.inspection.tune import Shared
+
+    def threads(trainings: int, times: int, cores: int) -> list[int]:
+        shared = Shared(silent, trainings, times, cores)
+        return [shared.next_threads() for _ in range(trainings * times)]
+
+    assert threads(3, 2, 2) == [1, 1, 2, 1, 1, 2]
+    assert threads(4, 1, 2) == [1, 1, 1, 1]
+    assert threads(1, 1, 2) == [2]
+    assert threads(3, 1, 1) == [1, 1, 1]
 
 
 def test_few_bad_parts_or_a_method_of_fixed_features_teach_no_network() -> None:
