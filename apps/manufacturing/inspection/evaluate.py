@@ -87,13 +87,13 @@ def _cross_validate_parts(options: EvaluateOptions, progress: Progress) -> Evalu
     )
     labels = examples.labels
     rows = examples.rows
-    scores = _outer(options, planned, rows, seen, examples.groups, progress)
+    scores, limits = _outer(options, planned, rows, seen, examples.groups, progress)
     known = np.isfinite(scores)
-    examples = examples.some(known)
-    figures = part_figures(examples.labels, scores[known], examples.groups, 0.0)
+    examples, scores, limits = examples.some(known), scores[known], limits[known]
+    figures = part_figures(examples.labels, scores, examples.groups, limits)
     if not options.no_leaky and labels.any():
         alone = [str(number) for number in range(len(labels))]
-        leaky = _outer(options, planned, rows, seen, alone, progress)[known]
+        leaky = _outer(options, planned, rows, seen, alone, progress)[0][known]
         truth, pictures = examples.labels, [str(number) for number in range(len(leaky))]
         figures["auc_leaky"] = Figure.of(
             roc_auc(truth, leaky), area_interval(truth, leaky, pictures, n_resamples=300), len(leaky),
@@ -101,17 +101,21 @@ def _cross_validate_parts(options: EvaluateOptions, progress: Progress) -> Evalu
         )  # fmt: skip
     model = ModelRef("inspection-parts", f"taught anew ({options.method}), {options.folds} folds by part")
     return Evaluation(
-        TASK, model, (_part_data(options, examples),), figures, _part_rows(examples, scores[known], 0.0)
+        TASK, model, (_part_data(options, examples),), figures, _part_rows(examples, scores, limits)
     )
 
 
 def _outer(
     options: EvaluateOptions, planned: Plan, rows: Sequence[Example], seen: Seen, groups: Sequence[str],
     progress: Progress,
-) -> NDArray[np.floating]:  # fmt: skip
-    """Teach on all folds but one and judge that one; scores are distances from each judge's own threshold."""
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:  # fmt: skip
+    """Teach on all folds but one and judge that one; return scores, and the thresholds of those who gave them.
+
+    Scores of several judges are comparable as they are: spreads of good parts, or logits. Their thresholds lie in the
+    tail of few good parts, and differ by chance.
+    """
     labels = np.array([each.bad for each in rows], np.int64)
-    scores = np.full(len(labels), np.nan)
+    scores, limits = np.full(len(labels), np.nan), np.full(len(labels), np.nan)
     parts = grouped_folds(list(groups), labels.tolist(), min(options.folds, len(set(groups))), options.seed)
     tune = planned.tuner(rows, seen.size, options.seed, options.threads, progress, times=len(parts))
     for part in parts:
@@ -120,27 +124,29 @@ def _outer(
             threads=options.threads, false_reject_rate=0.01, progress=progress, tune=tune,
         )  # fmt: skip
         kept = part.test[seen.place[part.test] >= 0]
-        scores[kept] = taught.judge(seen.features(kept)).score - taught.judge.threshold
-    return scores
+        scores[kept] = taught.judge(seen.features(kept)).score
+        limits[kept] = taught.judge.threshold
+    return scores, limits
 
 
 def _part_rows(
-    examples: Examples, scores: NDArray[np.floating], limit: float
+    examples: Examples, scores: NDArray[np.floating], limit: float | NDArray[np.floating]
 ) -> tuple[Mapping[str, object], ...]:
-    folders: dict[tuple[str, bool], list[float]] = {}
-    good = scores[examples.labels == 0]
-    for example, score in zip(examples.rows, scores.tolist(), strict=True):
-        folders.setdefault((example.path.parent.name, example.bad), []).append(score)
+    folders: dict[tuple[str, bool], list[int]] = {}
+    for number, example in enumerate(examples.rows):
+        folders.setdefault((example.path.parent.name, example.bad), []).append(number)
+    good, rejected = scores[examples.labels == 0], scores >= limit
     rows = []
     for (name, bad), own in folders.items():
-        auc = roc_auc([0] * len(good) + [1] * len(own), [*good.tolist(), *own]) if bad and len(good) else None
-        rejected = sum(score >= limit for score in own)
+        auc = None
+        if bad and len(good):
+            auc = roc_auc([0] * len(good) + [1] * len(own), [*good.tolist(), *scores[own].tolist()])
         rows.append(
             {
                 "folder": name,
                 "kind": "bad" if bad else "good",
                 "pictures": len(own),
-                "rejected": rejected,
+                "rejected": int(rejected[own].sum()),
                 "auc": auc,
             }
         )

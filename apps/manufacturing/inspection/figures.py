@@ -17,17 +17,22 @@ _MIN_SCORE = 0.05
 
 
 def part_figures(
-    labels: NDArray[np.int64], scores: NDArray[np.floating], groups: Sequence[str], threshold: float
+    labels: NDArray[np.int64],
+    scores: NDArray[np.floating],
+    groups: Sequence[str],
+    threshold: float | NDArray[np.floating],
 ) -> dict[str, Figure]:
     """Return ``auc``, ``detection_rate`` and ``false_reject_rate`` at the threshold, and two ``detection_at_...``.
 
+    Pictures that several judges scored have a ``threshold`` each, that of their judge.
     ``detection_at_...`` is the share of bad pictures above the score that so many of these good ones exceed; with n
     good pictures, a share under 1 / n is that of the worst good one.
     """
     good, bad = scores[labels == 0], scores[labels == 1]
+    rejected = scores >= threshold
     figures = {
-        "detection_rate": Figure.share(int((bad >= threshold).sum()), len(bad)),
-        "false_reject_rate": Figure.share(int((good >= threshold).sum()), len(good)),
+        "detection_rate": Figure.share(int(rejected[labels == 1].sum()), len(bad)),
+        "false_reject_rate": Figure.share(int(rejected[labels == 0].sum()), len(good)),
     }
     if not len(good) or not len(bad):
         return {"auc": Figure(None, None, None, len(scores), note="needs good and bad pictures"), **figures}
