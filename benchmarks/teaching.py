@@ -41,9 +41,8 @@ def main() -> None:
             result = train(options, progress)
         minutes, processor = (time.monotonic() - started) / 60, (time.process_time() - used) / 60
         with progress_bars() as progress:
-            judged = evaluate(
-                EvaluateOptions(model=out, good=[others / "good"], bad=[others / "bad"]), progress
-            )
+            folders = {"model": out, "good": [others / "good"], "bad": [others / "bad"]}
+            judged = evaluate(EvaluateOptions.model_validate(folders), progress)
     found = judged.figures["detection_at_1pct"]
     share, low, high = (100 * (each or 0.0) for each in (found.value, found.low, found.high))
     print("| good | bad | cores | chosen | minutes | of processor time | found at 1 % false rejects |")
