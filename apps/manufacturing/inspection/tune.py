@@ -36,11 +36,15 @@ _QUALITIES = (60, 96)
 
 @dataclass(frozen=True)
 class Tuner:
-    """Teaches networks on some of the ``examples``, brought to ``size``, each for ``epochs`` on its share of cores."""
+    """Teaches networks on some of the ``examples``, brought to ``size``, each for ``epochs`` on its part of the cores.
+
+    In each epoch another ``share`` of them is seen.
+    """
 
     examples: Sequence[Example]
     size: int
     epochs: int
+    share: float
     seed: int
     shared: Shared
 
@@ -48,9 +52,9 @@ class Tuner:
         """Teach a network on the pictures ``rows``, of which some are good and some bad, from heads taught on them."""
         labels = np.array([each.bad for each in self.examples], np.float32)
         network = TunedNetwork(whitening, places)
-        steps = max(1, len(rows) // _BATCH)
-        share = labels[rows].mean()
-        weights = np.where(labels == 1, 0.5 / share, 0.5 / (1 - share)).astype(np.float32)
+        steps = max(1, int(len(rows) * self.share) // _BATCH)
+        bad = labels[rows].mean()
+        weights = np.where(labels == 1, 0.5 / bad, 0.5 / (1 - bad)).astype(np.float32)
 
         def batches(epoch: int) -> Iterator[_Batch]:
             order = np.random.default_rng((self.seed, epoch)).permutation(rows)
