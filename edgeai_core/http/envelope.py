@@ -39,7 +39,13 @@ class Envelope:
         """Serve one request; a failure of ours becomes a problem document without a word of the code."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        started = False
+        started = gone = False
+
+        async def receive_wrapped() -> Message:
+            nonlocal gone
+            message = await receive()
+            gone = gone or message["type"] == "http.disconnect"
+            return message
 
         async def send_wrapped(message: Message) -> None:
             nonlocal started
@@ -53,11 +59,16 @@ class Envelope:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_wrapped)
-        except Exception:
+            await self._app(scope, receive_wrapped, send_wrapped)
+        except Exception as error:
+            if started and gone:  # FastAPI's event streams may end so when their client leaves
+                _log.debug("a client left during an answer route=%s error=%r", _route(scope), error)
+                return None
             _log.exception("a request failed method=%s route=%s", scope["method"], _route(scope))
             if not started:
-                await problem(500, "the server failed; its log says why")(scope, receive, send_wrapped)
+                await problem(500, "the server failed; its log says why")(
+                    scope, receive_wrapped, send_wrapped
+                )
         return None
 
 
