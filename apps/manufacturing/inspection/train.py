@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -79,6 +80,7 @@ def _train_parts(options: TrainOptions, folder: Path, progress: Progress) -> Map
     from apps.manufacturing.inspection.teach import teach, with_heat_limit, with_kinds
 
     onnx = onnx_or_explain()
+    started = time.monotonic()
     if not options.good:
         raise InputError("teaching needs pictures of good parts: --good DIR")
     examples = read_examples(options.good, options.bad, options.masks, options.groups, progress)
@@ -120,6 +122,7 @@ def _train_parts(options: TrainOptions, folder: Path, progress: Progress) -> Map
         "largest_difference_to_taught_score": difference,
         "figures": {name: figure.to_json() for name, figure in figures.items()},
         "ms_per_image": timed,
+        "minutes": round((time.monotonic() - started) / 60, 1),
     }
 
 
@@ -252,8 +255,6 @@ def _usual(examples: Examples) -> dict[str, Any]:
 
 def _milliseconds(model: Path, examples: Examples) -> float:
     """The median time of one picture from pixels to defects, on one core of this machine."""
-    import time
-
     from apps.manufacturing.inspection.inspector import open_inspector
 
     inspector = open_inspector(model)
