@@ -9,6 +9,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +79,18 @@ class Quantiser:
         self._moments: dict[str, Moments] | None = None
 
     def weighed(self) -> list[str]:
-        """Return the nodes with weights, in the order of the graph."""
+        """Return the nodes with weights of their own, in the order of the graph."""
+        return [node.name for node, shared in self._with_weights() if not shared]
+
+    def _with_weights(self) -> list[tuple[Any, bool]]:
+        """Return the nodes with weights, each with whether another node reads them, too.
+
+        Those stay in float: ONNX Runtime gives shared weights the channels of the node that it meets first.
+        """
         stored = {each.name for each in self.ready.graph.initializer}
+        uses = Counter(name for node in self.ready.graph.node for name in set(node.input))
         return [
-            node.name
+            (node, uses[node.input[1]] > 1)
             for node in self.ready.graph.node
             if node.op_type in ("Conv", "Gemm", "MatMul") and len(node.input) > 1 and node.input[1] in stored
         ]
@@ -99,10 +108,11 @@ class Quantiser:
         nodes = self.weighed()
         if not nodes:
             raise ModelError(f"{self.name}: has no convolution or matrix product with weights to quantise")
+        left_out = plan.left_out | {node.name for node, shared in self._with_weights() if shared}
         with _quiet(self.name):
             quantiser = QDQQuantizer(
                 copy.deepcopy(self.ready), True, plan.rounding == "reduced", QuantType.QInt8, QuantType.QUInt8,
-                self.ranges(plan.method), list(only or ()), sorted(plan.left_out), list(OPERATORS),
+                self.ranges(plan.method), list(only or ()), sorted(left_out), list(OPERATORS),
                 {"WeightSymmetric": True},
             )  # fmt: skip
             quantiser.quantize_model()

@@ -63,6 +63,34 @@ def test_what_is_left_out_stays_in_float(small_network: Network, pictures: Pictu
     assert len(whole) == 1
 
 
+def test_weights_that_two_layers_read_stay_in_float_and_the_rest_is_quantised(
+    small_network: Network, pictures: Pictures
+) -> None:
+    """As in a kernel machine: distances to vectors, then a sum of the same vectors."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load_model_from_string(small_network())
+    random = np.random.default_rng(1)
+    for name, shape in (("vectors", (7, 32)), ("offsets", (7,))):
+        values = random.normal(size=shape).astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(values, name))
+    model.graph.node.append(
+        helper.make_node("Gemm", ["flat", "vectors", "offsets"], ["near"], name="distances", transB=1)
+    )
+    model.graph.node.append(helper.make_node("MatMul", ["near", "vectors"], ["sum"], name="sums"))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("sum", TensorProto.FLOAT, ["n", 32]))
+    source, samples = model.SerializeToString(), pictures(16)
+    quantiser = Quantiser(source, samples[:8])
+    assert not {"distances", "sums"} & set(quantiser.weighed())
+    made = quantiser.static(Plan())
+    assert error(made, source, samples[8:]) < 0.1
+    kept = {each.name: each.data_type for each in onnx.load_model_from_string(made).graph.initializer}
+    assert kept["vectors"] == TensorProto.FLOAT
+    assert TensorProto.INT8 in kept.values()
+
+
 def test_half_precision_halves_the_file_and_keeps_the_answers(
     small_network: Network, pictures: Pictures
 ) -> None:
