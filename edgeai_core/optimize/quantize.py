@@ -159,10 +159,14 @@ def dynamic(model: bytes, name: str = "model") -> bytes:
     with TemporaryDirectory(prefix="edgeai-quantise-") as folder, _quiet(name):
         ready, made = Path(folder) / "ready.onnx", Path(folder) / "made.onnx"
         prepared = ready_model(model, name)
-        stored = {each.name for each in prepared.graph.initializer}
-        if not any(
-            node.op_type in ("MatMul", "Gemm") and node.input[1] in stored for node in prepared.graph.node
-        ):
+        stored = {each.name: len(each.dims) for each in prepared.graph.initializer}
+        products = [
+            node
+            for node in prepared.graph.node
+            if node.op_type in ("MatMul", "Gemm") and node.input[1] in stored
+        ]
+        vectors = [node.name for node in products if stored[node.input[1]] < 2]  # those have no channels
+        if len(vectors) == len(products):
             raise ModelError(f"{name}: has no matrix product with weights to quantise")
         ready.write_bytes(prepared.SerializeToString())
         quantize_dynamic(
@@ -172,6 +176,7 @@ def dynamic(model: bytes, name: str = "model") -> bytes:
             per_channel=True,
             reduce_range=saturates(),
             weight_type=QuantType.QInt8,
+            nodes_to_exclude=vectors,
         )
         return made.read_bytes()
 

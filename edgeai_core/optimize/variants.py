@@ -125,7 +125,7 @@ def make_variants(
             refused,
             "float16",
             "weights in half precision, widened at load",
-            lambda: float16(file.raw, path.name),
+            lambda: _running(file, float16(file.raw, path.name), calibrating.calls[0]),
         )
     if kind in ("auto", "dynamic"):
         _try(
@@ -134,7 +134,7 @@ def make_variants(
             refused,
             "int8-dynamic",
             "matrix products with int8 weights",
-            lambda: dynamic(file.raw, path.name),
+            lambda: _running(file, dynamic(file.raw, path.name), calibrating.calls[0]),
         )
     if kind in ("auto", "static"):
         maker = _Static(file, calibrating.calls, limits, threads, progress)
@@ -352,6 +352,12 @@ def _written(form: _Form, file: ModelFile, folder: Path) -> Path:
     card = dataclasses.replace(file.card, file=path.name, digest=digest_of(path), golden=None)
     write_card(card, card_path(path))
     return path
+
+
+def _running(file: ModelFile, model: bytes, call: Sample) -> bytes:
+    """Return a variant that answers a call. Raises ModelError for one that does not: tools make such, too."""
+    run_all(file, model, [call])
+    return model
 
 
 def _litert(file: ModelFile, calls: Sequence[Sample]) -> bytes:

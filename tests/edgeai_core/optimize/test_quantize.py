@@ -105,6 +105,19 @@ def test_dynamic_quantises_the_matrix_products(small_network: Network, pictures:
     assert error(dynamic(source), source, samples) < 0.1
 
 
+def test_dynamic_leaves_a_product_with_a_vector_in_float(small_network: Network, pictures: Pictures) -> None:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load_model_from_string(small_network())
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(5, np.float32), "vector"))
+    model.graph.node.append(helper.make_node("MatMul", ["logits", "vector"], ["total"], name="total"))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("total", TensorProto.FLOAT, ["n"]))
+    source, samples = model.SerializeToString(), pictures(16)
+    assert error(dynamic(source), source, samples) < 0.5
+
+
 def test_a_model_with_free_sizes_is_quantised_too(small_network: Network, pictures: Pictures) -> None:
     source, samples = small_network(batch="n", side="s"), pictures(8)
     assert error(Quantiser(source, samples).static(Plan()), source, samples) < 0.1
