@@ -89,11 +89,11 @@ def _cross_validated(dataset: Dataset, options: EvaluateOptions, progress: Progr
     """Every picture is judged by networks, and by a calibration, that have not seen its group."""
     from apps.healthcare.imaging.crossfit import calibrate, out_of_fold
     from apps.healthcare.imaging.methods import METHODS
-    from apps.healthcare.imaging.training import Recipe, enough
+    from apps.healthcare.imaging.training import EPOCHS, Recipe, enough
     from edgeai_core.metrics.calibration import softmax
 
     enough(dataset, options.folds)
-    recipe = Recipe(options.epochs, options.seed, options.threads)
+    recipe = Recipe(options.epochs or EPOCHS[dataset.modality], options.seed, options.threads)
     with work_folder(options.work) as work:
         kept = METHODS[dataset.modality].features(dataset, options.copies, options.seed, work, progress)
         measured: Mapping[str, Figure] = {}

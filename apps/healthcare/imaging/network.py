@@ -50,6 +50,7 @@ class TriageNetwork(nn.Module):
         self.head = _unit(320, FEATURES, 1, 1)
         self.drop = nn.Dropout(drop)
         self.classify = nn.Linear(FEATURES, classes)
+        self.frozen = 0
 
     def train(self, mode: bool = True) -> TriageNetwork:
         """Switch to training; batch norms keep ImageNet's statistics, which batches of few sources would shift."""
@@ -61,6 +62,7 @@ class TriageNetwork(nn.Module):
 
     def freeze(self, block: int) -> None:
         """Let the stem and the first ``block`` blocks learn nothing."""
+        self.frozen = block
         for part in (self.stem, *self.blocks[:block]):
             for parameter in part.parameters():
                 parameter.requires_grad_(False)

@@ -84,7 +84,7 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     from apps.healthcare.imaging.figures import Judgements, figures
     from apps.healthcare.imaging.methods import METHODS
     from apps.healthcare.imaging.student_training import taught_by
-    from apps.healthcare.imaging.training import Recipe, enough, rows_of
+    from apps.healthcare.imaging.training import EPOCHS, Recipe, enough, rows_of
     from edgeai_core.metrics.calibration import softmax
     from edgeai_core.runners.card import CardFigure, TrainingData
 
@@ -99,7 +99,7 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
             "there is none"
         )
     method = METHODS[modality] if options.teacher is None else taught_by(options.teacher)
-    recipe = Recipe(options.epochs, options.seed, options.threads)
+    recipe = Recipe(options.epochs or EPOCHS[modality], options.seed, options.threads)
     stem = f"{modality}-small" if small else modality
     path = (options.output or find_state().create().models / TASK / options.version) / f"{stem}.onnx"
     with work_folder(options.work) as work:
@@ -142,7 +142,7 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     measured = figures(judged)
     command = f"edgeai train {TASK} --modality {modality} --data {options.data.name}"
     if options.teacher is not None:
-        command += f" --teacher {options.teacher.name} --epochs {options.epochs} --copies {options.copies}"
+        command += f" --teacher {options.teacher.name} --epochs {recipe.epochs} --copies {options.copies}"
     card = write_model(
         network,
         path,

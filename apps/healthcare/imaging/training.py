@@ -8,7 +8,7 @@ blocks alone. Needs torch (extra ``train``).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,10 +27,14 @@ from edgeai_core.errors import InputError
 from edgeai_core.learning.export import export_onnx
 from edgeai_core.learning.training import FitOptions, class_weights, fit
 
-FROZEN = 11
-"""Blocks that stay: of 16, up to the last at 14 x 14 places."""
+FROZEN: Mapping[str, int] = {"xray": 11, "ct": 11, "mri": 8}
+"""Blocks that stay, of 16, by modality: all whose places are finer than 14 x 14, and some at 14 x 14."""
 
-_SHAPE = (112, 14, 14)
+EPOCHS: Mapping[str, int] = {"xray": 8, "ct": 8, "mri": 24}
+"""Passes over all pictures where none are asked for. Of MR slices there are half as many, of twice the classes: after
+8 passes what they vary in is not learned yet."""
+
+_SHAPES = {8: (80, 14, 14), 11: (112, 14, 14)}
 PLAIN = 2
 """The first entries of the features are the picture itself and its mirror image; variations follow."""
 
@@ -52,13 +56,15 @@ class Recipe:
 
 
 def features(dataset: Dataset, copies: int, seed: int, work: Path, progress: Progress) -> NDArray[np.float16]:
-    """Return what the lower blocks make of every picture, (2 + copies, n, 112, 14, 14); kept in ``work``."""
+    """Return what the lower blocks make of every picture, (2 + copies, n, channels, 14, 14); kept in ``work``."""
     path = work / f"{dataset.modality}-{fingerprint(dataset, copies, seed)}.npy"
     if path.exists():
         return np.asarray(np.load(path, mmap_mode="r"))
-    run = as_function(_Lower())
+    block = FROZEN[dataset.modality]
+    run = as_function(_Lower(block))
     fresh = path.with_suffix(".new.npy")
-    kept = np.lib.format.open_memmap(fresh, "w+", np.float16, (PLAIN + copies, len(dataset.items), *_SHAPE))
+    shape = (PLAIN + copies, len(dataset.items), *_SHAPES[block])
+    kept = np.lib.format.open_memmap(fresh, "w+", np.float16, shape)
     for place, number, square in squares(dataset, copies, seed, progress):
         kept[place, number] = run(square)[0]
     kept.flush()
@@ -92,7 +98,7 @@ def teach(
     torch.manual_seed(recipe.seed)
     network = TriageNetwork(len(CLASSES[modality]))
     load_imagenet(network)
-    network.freeze(FROZEN)
+    network.freeze(FROZEN[modality])
     network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
     weights = torch.from_numpy(class_weights(np.bincount(labels[rows], minlength=len(CLASSES[modality]))))
 
@@ -108,7 +114,7 @@ def teach(
             yield _mixed(_stacked(kept, places, chosen), labels[chosen], weights, rng)
 
     def loss(network: Any, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        logits, _ = network.after(batch[0], FROZEN)
+        logits, _ = network.after(batch[0], network.frozen)
         return -(batch[1] * torch.log_softmax(logits, dim=1)).sum(dim=1).mean()
 
     steps = -(-len(rows) // _BATCH)
@@ -129,7 +135,7 @@ def predict(
     with torch.no_grad():
         for place in range(PLAIN):
             parts = [
-                network.after(_stacked(kept, np.full(len(some), place), some), FROZEN)[0].numpy()
+                network.after(_stacked(kept, np.full(len(some), place), some), network.frozen)[0].numpy()
                 for some in np.array_split(rows, max(len(rows) // 64, 1))
             ]
             results.append(np.concatenate(parts))
@@ -157,13 +163,14 @@ def _mixed(
 class _Lower(torch.nn.Module):
     """The blocks that stay."""
 
-    def __init__(self) -> None:
+    def __init__(self, block: int) -> None:
         super().__init__()
         self.network = TriageNetwork(2)
         load_imagenet(self.network)
+        self.network.freeze(block)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.network.until(image, FROZEN)
+        return self.network.until(image, self.network.frozen)
 
 
 def as_function(network: torch.nn.Module) -> Any:
@@ -183,7 +190,7 @@ def as_function(network: torch.nn.Module) -> Any:
 
 def fingerprint(dataset: Dataset, copies: int, seed: int) -> str:
     """Return what tells one set of features from another."""
-    digest = hashlib.sha256(f"{dataset.modality} {copies} {seed} {FROZEN}".encode())
+    digest = hashlib.sha256(f"{dataset.modality} {copies} {seed} {FROZEN[dataset.modality]}".encode())
     for item in dataset.items:
         digest.update(item.grey.tobytes())
     return digest.hexdigest()[:16]
