@@ -74,7 +74,8 @@ def _train_classes(options: TrainOptions, output: Path, progress: Progress) -> d
         options.seed,
         options.threads,
         options.version,
-        f"edgeai train {TASK} {data} --part classes --class-records {options.class_records}",
+        f"edgeai train {TASK} {data} --part classes --class-records {options.class_records}"
+        f" --folds {options.folds} --epochs {options.epochs} --seed {options.seed}",
     )
     split = (
         "records of the first half (DS1) by de Chazal et al. 2004; atrial fibrillation on all"

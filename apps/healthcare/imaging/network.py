@@ -51,6 +51,7 @@ class TriageNetwork(nn.Module):
         self.drop = nn.Dropout(drop)
         self.classify = nn.Linear(FEATURES, classes)
         self.frozen = 0
+        """So many of the first blocks learn nothing; see ``freeze``."""
 
     def train(self, mode: bool = True) -> TriageNetwork:
         """Switch to training; batch norms keep ImageNet's statistics, which batches of few sources would shift."""

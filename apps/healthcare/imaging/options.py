@@ -30,7 +30,7 @@ class TrainOptions(BaseModel):
     leave_val: bool = Field(False, description="keep the split val out of the final network too")
     copies: int = Field(8, ge=1, le=64, description="variations of each picture")
     epochs: int | None = Field(
-        None, ge=1, le=200, description="of each training; none: what the modality needs, 8 or 24"
+        None, ge=1, le=200, description="of each training; none: what the modality needs"
     )
     folds: int = Field(5, ge=2, le=20, description="parts of the cross-validation that calibrates")
     seed: int = Field(0, ge=0, description="of splits, weights and drawing")
@@ -60,9 +60,11 @@ class EvaluateOptions(BaseModel):
     )
     copies: int = Field(8, ge=1, le=64, description="variations of each picture, in a cross-validation")
     epochs: int | None = Field(
-        None, ge=1, le=200,
-        description="of each training in a cross-validation; none: what the modality needs, 8 or 24",
-    )  # fmt: skip
+        None,
+        ge=1,
+        le=200,
+        description="of each training in a cross-validation; none: what the modality needs",
+    )
     folds: int = Field(5, ge=2, le=20, description="parts of a cross-validation")
     seed: int = Field(0, ge=0, description="of splits, weights and drawing")
     threads: int = Field(2, ge=1, le=64, description="processor cores to use")

@@ -141,8 +141,11 @@ def train(options: TrainOptions, progress: Progress) -> Mapping[str, object]:
     )
     measured = figures(judged)
     command = f"edgeai train {TASK} --modality {modality} --data {options.data.name}"
+    command += (
+        f" --epochs {recipe.epochs} --copies {options.copies} --folds {options.folds} --seed {options.seed}"
+    )
     if options.teacher is not None:
-        command += f" --teacher {options.teacher.name} --epochs {recipe.epochs} --copies {options.copies}"
+        command += f" --teacher {options.teacher.name}"
     card = write_model(
         network,
         path,

@@ -34,7 +34,6 @@ EPOCHS: Mapping[str, int] = {"xray": 8, "ct": 8, "mri": 24}
 """Passes over all pictures where none are asked for. Of MR slices there are half as many, of twice the classes: after
 8 passes what they vary in is not learned yet."""
 
-_SHAPES = {8: (80, 14, 14), 11: (112, 14, 14)}
 PLAIN = 2
 """The first entries of the features are the picture itself and its mirror image; variations follow."""
 
@@ -60,11 +59,10 @@ def features(dataset: Dataset, copies: int, seed: int, work: Path, progress: Pro
     path = work / f"{dataset.modality}-{fingerprint(dataset, copies, seed)}.npy"
     if path.exists():
         return np.asarray(np.load(path, mmap_mode="r"))
-    block = FROZEN[dataset.modality]
-    run = as_function(_Lower(block))
+    run = as_function(_Lower(FROZEN[dataset.modality]))
     fresh = path.with_suffix(".new.npy")
-    shape = (PLAIN + copies, len(dataset.items), *_SHAPES[block])
-    kept = np.lib.format.open_memmap(fresh, "w+", np.float16, shape)
+    places = run(np.zeros((1, 1, SIDE, SIDE), np.float32))[0].shape
+    kept = np.lib.format.open_memmap(fresh, "w+", np.float16, (PLAIN + copies, len(dataset.items), *places))
     for place, number, square in squares(dataset, copies, seed, progress):
         kept[place, number] = run(square)[0]
     kept.flush()
@@ -167,10 +165,10 @@ class _Lower(torch.nn.Module):
         super().__init__()
         self.network = TriageNetwork(2)
         load_imagenet(self.network)
-        self.network.freeze(block)
+        self.block = block
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.network.until(image, self.network.frozen)
+        return self.network.until(image, self.block)
 
 
 def as_function(network: torch.nn.Module) -> Any:
